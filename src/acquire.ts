@@ -1,0 +1,422 @@
+import { disposerOf, syncDisposerOf } from "./disposer.ts";
+import {
+	CircularDependencyError,
+	DidNotYieldError,
+	InvalidArgumentError,
+	isObject,
+	isThenable,
+	LifetimeError,
+	NotProvidedError,
+	ScopeClosedError,
+} from "./errors.ts";
+import {
+	type Acquisition,
+	type Frame,
+	frames,
+	Instance,
+	ignore,
+	isWithin,
+	Owner,
+} from "./owner.ts";
+import {
+	type Definition,
+	isSame,
+	type Lifetime,
+	type Replacement,
+	type SetupContext,
+} from "./resource.ts";
+import type { Scope } from "./scope.ts";
+
+/** The options of one `use`. */
+export interface UseOptions {
+	/** Make an instance of one's own instead of sharing. */
+	readonly fresh?: boolean;
+	/** The kind of scope that is to own the instance, instead of the resource's own choice. */
+	readonly lifetime?: Lifetime;
+}
+
+/** Uses `definition` in `origin`, on behalf of `frame`. */
+export function acquire(
+	origin: Owner,
+	definition: Definition,
+	options: UseOptions | undefined,
+	frame: Frame | undefined,
+): Promise<unknown> {
+	try {
+		const found = find(origin, definition, options, frame);
+		if (!(found instanceof Instance)) return found.promise;
+		if (found.state !== "ready") return origin.waitFor(found);
+		// after an abort the promise may have been rejected before the setup came to its end
+		return found.owner.aborted === undefined ? found.promise : Promise.resolve(found.value);
+	} catch (error) {
+		const rejected = Promise.reject(error);
+		rejected.catch(ignore);
+		return rejected;
+	}
+}
+
+/** Finds what `definition` means in `origin`, and starts its setup if nobody has. */
+export function find(
+	origin: Owner,
+	definition: Definition,
+	options: UseOptions | undefined,
+	frame: Frame | undefined,
+): Acquisition {
+	if (origin.state === "closed") throw closedError(origin, definition, frame);
+	if (origin.aborted !== undefined && origin.state !== "releasing") throw origin.aborted.reason;
+	const place = locate(origin, definition, options?.lifetime, frame);
+	if (!("owner" in place)) return place;
+	const { target, owner, bound } = place;
+	const requester = requesterOf(frame);
+	const shared = options?.fresh ? undefined : owner.shared(target);
+	if (shared !== undefined) {
+		if (shared.state === "pending") {
+			if (!admits(origin, frame)) throw closedError(origin, target, frame);
+			if (requester !== undefined) refuseCycle(shared, requester);
+		} else if (shared.state !== "ready") throw closedError(owner, target, frame);
+		requester?.dependOn(shared);
+		return shared;
+	}
+	if (!admits(origin, frame)) throw closedError(origin, target, frame);
+	if (requester !== undefined) refuseRecursion(target, owner, requester, options?.fresh);
+	const instance = new Instance(owner, target, requester, bound?.binding);
+	requester?.dependOn(instance);
+	if (!options?.fresh) owner.share(instance);
+	owner.beginSetup(instance);
+	// every so often a microtask cuts the chain of setups that start each other, or it would overflow the stack
+	if (instance.depth % 64 === 63 && !owner.sync) void Promise.resolve(instance).then(begin);
+	else begin(instance);
+	return instance;
+}
+
+/** Where an instance belongs: which resource, after bindings, and which scope. */
+interface Place {
+	readonly target: Definition;
+	readonly owner: Owner;
+	readonly bound: Bound | undefined;
+}
+
+/** Decides what `definition` means in `origin`: a provided value, or a resource and its owner. */
+export function locate(
+	origin: Owner,
+	definition: Definition,
+	lifetime: Lifetime | undefined,
+	frame: Frame | undefined,
+): Place | Replacement {
+	const consumer = frame instanceof Instance && frame.pending ? frame : undefined;
+	const bound = findBinding(origin, definition, consumer);
+	if (bound !== undefined && bound.binding.definition === undefined) return bound.binding;
+	const target = bound?.binding.definition ?? definition;
+	if (target.setup === undefined) {
+		throw new NotProvidedError(
+			`Cannot use ${target.name}: nobody provides it (${pathText(target, consumer)}). Open the scope with bindings: [provide(${target.name}, value)].`,
+			details(target, origin, consumer),
+		);
+	}
+	return { target, bound, owner: findOwner(origin, definition, target, lifetime, consumer, bound) };
+}
+
+interface Bound {
+	readonly binding: Replacement;
+	readonly scope: Owner;
+}
+
+/** The nearest binding of `definition`; for a replacement that asks for what it replaces, the next one out. */
+function findBinding(
+	origin: Owner,
+	definition: Definition,
+	consumer: Instance | undefined,
+): Bound | undefined {
+	let skipping =
+		consumer?.binding !== undefined && isSame(consumer.binding.resource, definition)
+			? consumer.binding
+			: undefined;
+	for (let scope: Owner | undefined = origin; scope !== undefined; scope = scope.parent) {
+		if (scope.bindings === undefined) continue;
+		for (let i = scope.bindings.length - 1; i >= 0; i--) {
+			const binding = scope.bindings[i] as Replacement; // i is in range
+			if (skipping !== undefined) {
+				if (binding === skipping) skipping = undefined;
+			} else if (isSame(binding.resource, definition) && !isOwnReplacement(binding, consumer)) {
+				return { binding, scope };
+			}
+		}
+	}
+	return undefined;
+}
+
+function isOwnReplacement(binding: Replacement, consumer: Instance | undefined): boolean {
+	return (
+		consumer !== undefined &&
+		binding.definition !== undefined &&
+		isSame(binding.definition, consumer.definition)
+	);
+}
+
+/** Decides which scope is to own `target`, which stands for `definition` if there is a binding. */
+function findOwner(
+	origin: Owner,
+	definition: Definition,
+	target: Definition,
+	chosen: Lifetime | undefined,
+	consumer: Instance | undefined,
+	bound: Bound | undefined,
+): Owner {
+	const own = chosen ?? target.lifetime;
+	const lifetime = own ?? definition.lifetime;
+	let owner = lifetime === undefined ? defaultOwner(origin, consumer) : nearest(origin, lifetime);
+	if (bound !== undefined) {
+		// a stand-in for a longer-lived resource needs no scope of that lifetime
+		if (owner === undefined ? own === undefined : isWithin(bound.scope, owner)) owner = bound.scope;
+	}
+	if (owner === undefined) throw lifetimeError(origin, target, lifetime as Lifetime, consumer);
+	if (consumer !== undefined && !isWithin(consumer.owner, owner) && !isOpenedIn(owner, consumer)) {
+		throw lifetimeError(owner, target, owner.lifetime ?? owner.name, consumer);
+	}
+	return owner;
+}
+
+function nearest(origin: Owner, lifetime: Lifetime): Owner | undefined {
+	let scope: Owner | undefined = origin;
+	while (scope !== undefined && scope.lifetime !== lifetime) scope = scope.parent;
+	return scope;
+}
+
+/** The scope that owns what asks for no lifetime: a setup's own, else the nearest one that isn't a handler's. */
+export function defaultOwner(origin: Owner, consumer?: Instance): Owner {
+	if (consumer?.owner === origin) return origin;
+	let scope = origin;
+	while (scope.lifetime === "handler" && scope.parent !== undefined) scope = scope.parent;
+	return scope;
+}
+
+/** Whether `owner` was opened by `instance`'s setup, which then is in charge of it. */
+function isOpenedIn(owner: Owner, instance: Instance): boolean {
+	for (let scope: Owner | undefined = owner; scope !== undefined; scope = scope.parent) {
+		if (scope.opener === instance) return true;
+	}
+	return false;
+}
+
+/** The setup that waits for what `frame` does, directly or through scopes opened in it. */
+export function requesterOf(frame: Frame | undefined): Instance | undefined {
+	if (frame === undefined) return undefined;
+	if (frame instanceof Instance && frame.pending) return frame;
+	// a task runs on its own: nobody has to wait for it
+	if (!(frame instanceof Owner)) return undefined;
+	return frame.opener?.pending ? frame.opener : undefined;
+}
+
+/** Whether `scope` still takes orders from `frame`: while it closes, from what the close waits for. */
+export function admits(scope: Owner, frame: Frame | undefined): boolean {
+	if (scope.state === "open") return true;
+	if (scope.state !== "closing" || frame === undefined || !isWithin(frame.owner, scope))
+		return false;
+	return frame.pending || (frame.owner !== scope && frame.owner.state === "open");
+}
+
+/** Finds out whether `target`, which `requester` is about to wait for, waits for `requester`. */
+function refuseCycle(target: Instance, requester: Instance): void {
+	const cameFrom = new Map<Instance, Instance | undefined>([[target, undefined]]);
+	const stack = [target];
+	for (let at = stack.pop(); at !== undefined; at = stack.pop()) {
+		if (at === requester) {
+			const path: Instance[] = [];
+			for (let back: Instance | undefined = at; back !== undefined; back = cameFrom.get(back))
+				path.unshift(back);
+			throw cycleError(
+				[requester, ...path].map((instance) => instance.definition.name),
+				requester.owner,
+			);
+		}
+		for (const next of at.dependencies ?? []) {
+			if (!next.pending || cameFrom.has(next)) continue;
+			cameFrom.set(next, at);
+			stack.push(next);
+		}
+	}
+}
+
+/** A setup that makes another instance of its own resource, in its own scope or one opened in it, would never end. */
+function refuseRecursion(
+	target: Definition,
+	owner: Owner,
+	requester: Instance,
+	fresh: boolean | undefined,
+): void {
+	if (!fresh && (owner === requester.owner || !isWithin(owner, requester.owner))) return;
+	const path = [target.name];
+	for (let at: Instance | undefined = requester; at !== undefined; at = at.creator) {
+		path.unshift(at.definition.name);
+		if (isSame(at.definition, target) && isWithin(owner, at.owner)) throw cycleError(path, owner);
+	}
+}
+
+/** Runs the setup in its owner's async context, whoever asks. */
+function begin(instance: Instance): void {
+	const { owner, creator } = instance;
+	if (creator?.owner === owner) frames.run(instance, start, instance);
+	else owner.enterContext(instance, start, instance);
+}
+
+function start(instance: Instance): void {
+	const { owner, definition } = instance;
+	if (definition.dependencies === undefined) {
+		invoke(instance, undefined);
+		return;
+	}
+	const found: [string, Acquisition][] = [];
+	const waiting: Promise<unknown>[] = [];
+	try {
+		for (const [key, dependency] of definition.dependencies) {
+			const acquisition = find(owner, dependency, undefined, instance);
+			found.push([key, acquisition]);
+			if (acquisition instanceof Instance && acquisition.state !== "ready")
+				waiting.push(owner.waitFor(acquisition));
+		}
+	} catch (error) {
+		instance.fail(error);
+		return;
+	}
+	const go = () =>
+		invoke(instance, Object.fromEntries(found.map(([key, each]) => [key, each.value])));
+	if (waiting.length === 0) go();
+	else Promise.all(waiting).then(go, (error) => instance.fail(error));
+}
+
+/** What the setup is given; the signal is made when asked for. */
+class Context implements SetupContext {
+	readonly scope: Scope;
+	readonly #owner: Owner;
+
+	constructor(owner: Owner) {
+		this.scope = owner.scope as Scope; // a sync scope's setups are typed for what they can do with it
+		this.#owner = owner;
+	}
+
+	get signal(): AbortSignal {
+		return this.#owner.signal;
+	}
+}
+
+function invoke(instance: Instance, dependencies: object | undefined): void {
+	const { owner, definition } = instance;
+	const setup = definition.setup as NonNullable<Definition["setup"]>; // tokens have been refused
+	const context = new Context(owner);
+	try {
+		accept(instance, dependencies === undefined ? setup(context) : setup(dependencies, context));
+	} catch (error) {
+		instance.fail(error);
+	}
+}
+
+/** Decides by what a setup returned what kind of setup it is. */
+function accept(instance: Instance, result: unknown): void {
+	const onError = (error: unknown) => instance.fail(error);
+	if (isGenerator(result)) {
+		instance.generator = result;
+		const step = result.next();
+		if (!isThenable(step)) takeStep(instance, step);
+		else Promise.resolve(step).then((done) => takeStep(instance, done), onError);
+	} else if (isThenable(result)) {
+		Promise.resolve(result)
+			.then((value) => accept(instance, value))
+			.catch(onError);
+	} else {
+		if (isObject(result))
+			instance.dispose = instance.owner.sync ? syncDisposerOf(result) : disposerOf(result);
+		instance.succeed(result);
+	}
+}
+
+/** Takes the generator's one value. */
+function takeStep(instance: Instance, step: IteratorResult<unknown>): void {
+	const { definition, owner } = instance;
+	if (step.done) {
+		instance.fail(
+			new DidNotYieldError(
+				`${definition.name} did not yield: its generator ended before it gave a value (${pathText(definition, instance.creator)}). Check that every path through the setup reaches the yield.`,
+				details(definition, owner, instance.creator),
+			),
+		);
+	} else if (isThenable(step.value)) {
+		// `await use()` would unwrap it, and give another value than the one yielded
+		const refusal = new InvalidArgumentError(
+			`${definition.name} yielded a value with a then(): \`await use(${definition.name})\` would unwrap it. Yield it inside an object, or await it first.`,
+		);
+		const refuse = () => instance.fail(refusal);
+		const closing = new Promise((resolve) => resolve(instance.generator?.return(undefined)));
+		void closing.catch((error) => owner.report(error)).then(refuse);
+	} else instance.succeed(step.value);
+}
+
+/** Recognises generators by what they do, so that wrapped and down-levelled ones count. */
+function isGenerator(value: unknown): value is NonNullable<Instance["generator"]> {
+	if (!isObject(value)) return false;
+	const candidate = value as Partial<AsyncGenerator & Generator>;
+	return (
+		typeof candidate.next === "function" &&
+		typeof candidate.throw === "function" &&
+		typeof candidate.return === "function" &&
+		(typeof candidate[Symbol.asyncIterator] === "function" ||
+			typeof candidate[Symbol.iterator] === "function")
+	);
+}
+
+/** Who asked for `definition`, outermost first. */
+function pathOf(definition: Definition, requester: Instance | undefined): string[] {
+	const path = [definition.name];
+	for (let at = requester; at !== undefined; at = at.creator) path.push(at.definition.name);
+	return path.reverse();
+}
+
+function pathText(definition: Definition, requester: Instance | undefined): string {
+	return joinPath(pathOf(definition, requester));
+}
+
+/** A path is for reading: the middle of a long one says nothing. */
+function joinPath(path: readonly string[]): string {
+	if (path.length <= 12) return path.join(" > ");
+	return [...path.slice(0, 5), `… ${path.length - 10} more …`, ...path.slice(-5)].join(" > ");
+}
+
+function details(definition: Definition, scope: Owner, requester: Instance | undefined) {
+	return { resource: definition.name, scope: scope.name, path: pathOf(definition, requester) };
+}
+
+function closedError(
+	scope: Owner,
+	definition: Definition,
+	frame: Frame | undefined,
+): ScopeClosedError {
+	const requester = requesterOf(frame);
+	return new ScopeClosedError(
+		`Cannot use ${definition.name}: its scope "${scope.name}" is ${scope.state === "closed" ? "closed" : "closing"} (${pathText(definition, requester)}). Acquire it before the scope closes, or use detach() for work that outlives it.`,
+		details(definition, scope, requester),
+	);
+}
+
+export function cycleError(path: readonly string[], scope: Owner): CircularDependencyError {
+	const resource = path[path.length - 1] as string; // a path has at least its resource
+	return new CircularDependencyError(
+		`Circular dependency in scope "${scope.name}": ${joinPath(path)}. Pass what they share through a third resource, or use one of them after its setup.`,
+		{ resource, scope: scope.name, path },
+	);
+}
+
+function lifetimeError(
+	scope: Owner,
+	definition: Definition,
+	lifetime: Lifetime,
+	consumer: Instance | undefined,
+): LifetimeError {
+	const open: string[] = [];
+	for (let at: Owner | undefined = scope; at !== undefined; at = at.parent)
+		open.push(`"${at.lifetime ?? at.name}"`);
+	const where = consumer === undefined ? "" : ` (${pathText(definition, consumer)})`;
+	const message =
+		consumer === undefined
+			? `Cannot use ${definition.name}: no open scope has its lifetime "${lifetime}"; open are ${open.join(" < ")}. Open one with withScope({ lifetime: "${lifetime}" }, …) around this, or choose another with use(${definition.name}, { lifetime }).`
+			: `Cannot use ${definition.name} (lifetime "${lifetime}") in ${consumer.definition.name}, which is owned by "${consumer.owner.name}" and would outlive it${where}; open are ${open.join(" < ")}. Give ${consumer.definition.name} the shorter lifetime, or ${definition.name} the longer one.`;
+	return new LifetimeError(message, details(definition, scope, consumer));
+}

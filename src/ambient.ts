@@ -1,0 +1,169 @@
+import { acquire, type UseOptions } from "./acquire.ts";
+import { NoScopeError } from "./errors.ts";
+import { frames, ignore, type Owner } from "./owner.ts";
+import { type Dependencies, definitionOf, type Resource, type Values } from "./resource.ts";
+import { ambientOwner, runInScope, Scope, type ScopeOptions } from "./scope.ts";
+
+/**
+ * Runs `fn` in a scope of its own, and closes the scope when `fn` is done, whatever happens.
+ *
+ * Resources see the outcome: success when `fn` returns, its error when it throws. The scope is ambient in `fn` and all
+ * that it calls.
+ *
+ * @returns What `fn` returns, once everything is released.
+ * @throws What `fn` throws, or what a resource made of it.
+ * @throws What a release throws, if `fn` succeeded; several errors as TC39's `SuppressedError`.
+ *
+ * @example Committing and rolling back
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { resource, use, withScope } from "yieldscope";
+ *
+ * const log: string[] = [];
+ * const Tx = resource(async function* () {
+ * 	try {
+ * 		yield "tx";
+ * 		log.push("COMMIT");
+ * 	} catch (error) {
+ * 		log.push("ROLLBACK");
+ * 		throw error;
+ * 	}
+ * });
+ *
+ * await withScope(async () => use(Tx));
+ * await assert.rejects(
+ * 	withScope(async () => {
+ * 		await use(Tx);
+ * 		throw new Error("out of stock");
+ * 	}),
+ * 	/out of stock/,
+ * );
+ * assert.deepEqual(log, ["COMMIT", "ROLLBACK"]);
+ * ```
+ */
+export function withScope<R>(fn: (scope: Scope) => R): Promise<Awaited<R>>;
+export function withScope<R>(options: ScopeOptions, fn: (scope: Scope) => R): Promise<Awaited<R>>;
+export function withScope<R>(
+	first: ScopeOptions | ((scope: Scope) => R),
+	second?: (scope: Scope) => R,
+): Promise<Awaited<R>> {
+	if (typeof first === "function") return runInScope({}, first);
+	return runInScope(first, second as (scope: Scope) => R); // it checks
+}
+
+/**
+ * Opens a scope that the caller must close: `await using scope = openScope()`.
+ *
+ * It isn't ambient; {@link Scope.run} makes it so. Unless {@link Scope.complete} is called, closing it is a rollback.
+ *
+ * @throws {@link ScopeClosedError} If the parent is closing or closed.
+ *
+ * @example A scope for the life of the application
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { openScope, resource, use, withScope } from "yieldscope";
+ *
+ * let opened = 0;
+ * const Pool = resource(() => ++opened, { name: "Pool", lifetime: "app" });
+ *
+ * const app = openScope({ lifetime: "app" });
+ * await withScope({ parent: app }, async () => use(Pool));
+ * await withScope({ parent: app }, async () => use(Pool));
+ * await app.disposeAsync();
+ * assert.equal(opened, 1);
+ * ```
+ */
+export function openScope(options?: ScopeOptions): Scope {
+	return new Scope(options);
+}
+
+/**
+ * Acquires a resource in the ambient scope. {@link Scope.use} tells the rules.
+ *
+ * @throws {@link NoScopeError} If there is no ambient scope; as a rejection.
+ *
+ * @example Using a resource deep down
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { resource, use, withScope } from "yieldscope";
+ *
+ * const Greeting = resource(() => "hello");
+ * const greet = async (name: string) => `${await use(Greeting)} ${name}`;
+ *
+ * assert.equal(await withScope(() => greet("world")), "hello world");
+ * ```
+ */
+export function use<T>(resource: Resource<T>, options?: UseOptions): Promise<T> {
+	const frame = frames.getStore();
+	const owner = ambientOwner(frame);
+	const result =
+		owner === undefined
+			? rejectNoScope(definitionOf(resource).name)
+			: acquire(owner, definitionOf(resource), options, frame);
+	return result as Promise<T>; // a definition acquires what its type says
+}
+
+function rejectNoScope(name: string): Promise<never> {
+	const rejected = Promise.reject(noScopeError(`use ${name}`));
+	rejected.catch(ignore);
+	return rejected;
+}
+
+/**
+ * Acquires several resources in the ambient scope, concurrently where they don't depend on each other.
+ *
+ * The order of release doesn't depend on which was ready first.
+ *
+ * @throws {@link NoScopeError} If there is no ambient scope; as a rejection.
+ * @throws Whatever {@link use} rejects with, the first of it.
+ *
+ * @example Two at once
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { resource, useAll, withScope } from "yieldscope";
+ *
+ * const A = resource(async () => 1);
+ * const B = resource(async () => "b");
+ *
+ * await withScope(async () => {
+ * 	const { a, b } = await useAll({ a: A, b: B });
+ * 	assert.deepEqual([a, b], [1, "b"]);
+ * });
+ * ```
+ */
+export function useAll<const D extends Dependencies>(resources: D): Promise<Values<D>> {
+	const names = Object.keys(resources);
+	const all = Promise.all(names.map((name) => use(resources[name] as Resource<unknown>))).then(
+		// the values have the names' types by the definition of Values
+		(values) => Object.fromEntries(values.map((value, i) => [names[i], value])) as Values<D>,
+	);
+	all.catch(ignore);
+	return all;
+}
+
+/**
+ * The ambient scope.
+ *
+ * @throws {@link NoScopeError} If there is none.
+ */
+export function currentScope(): Scope {
+	const owner = ambientOwner(frames.getStore());
+	if (owner === undefined) throw noScopeError("find the current scope");
+	return scopeOf(owner);
+}
+
+/** The ambient scope, if there is one. */
+export function tryCurrentScope(): Scope | undefined {
+	const owner = ambientOwner(frames.getStore());
+	return owner && scopeOf(owner);
+}
+
+function scopeOf(owner: Owner): Scope {
+	return owner.scope as Scope; // ambientOwner gives no sync scopes
+}
+
+function noScopeError(action: string): NoScopeError {
+	return new NoScopeError(
+		`Cannot ${action}: there is no ambient scope here. Wrap the work in withScope(), mount the adapter's requestScope() before this, or call scope.use(). In a callback that lost its async context, use scope.run().`,
+	);
+}

@@ -1,0 +1,42 @@
+/**
+ * Async generators as scoped resources: acquire before `yield`, release after it, whatever happens in between.
+ *
+ * @packageDocumentation
+ */
+
+export type { UseOptions } from "./acquire.ts";
+export { currentScope, openScope, tryCurrentScope, use, useAll, withScope } from "./ambient.ts";
+export {
+	AcquireAbortedError,
+	CircularDependencyError,
+	DidNotYieldError,
+	ErrorSwallowedError,
+	InvalidArgumentError,
+	LifetimeError,
+	NoScopeError,
+	NotProvidedError,
+	ReleaseTimeoutError,
+	ScopeClosedError,
+	ScopeError,
+	type ScopeErrorDetails,
+	ScopeIncompleteError,
+	SuppressedError,
+	YieldedTwiceError,
+} from "./errors.ts";
+export type { Outcome } from "./outcome.ts";
+export {
+	type Binding,
+	type Dependencies,
+	type Lifetime,
+	override,
+	provide,
+	type Resource,
+	type ResourceOptions,
+	resource,
+	type SetupContext,
+	type SetupResult,
+	token,
+	type Values,
+} from "./resource.ts";
+export { Scope, type ScopeOptions } from "./scope.ts";
+export type { ResourceSnapshot, ScopeSnapshot } from "./snapshot.ts";

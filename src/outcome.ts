@@ -1,0 +1,71 @@
+import { isObject, SuppressedError } from "./errors.ts";
+
+/**
+ * How a scope's work ended. `success`: it completed. `failure`: it failed, with `error`. `incomplete`: nobody said,
+ * so nothing may be committed.
+ */
+export type Outcome =
+	| { readonly type: "success" }
+	| { readonly type: "failure"; readonly error: unknown }
+	| { readonly type: "incomplete" };
+
+/** A failed outcome, and what went wrong on top of it. Anything can be thrown, so there is no "no error" value. */
+export class Failure {
+	/** What the resources still to be released see: the work's error, or its last translation. */
+	error: unknown;
+	/** Whether whoever closes the scope has the error already, because they passed it to `fail` or `abort`. */
+	known: boolean;
+	/** Failures independent of `error`, oldest first. */
+	readonly suppressed: unknown[] = [];
+
+	constructor(error: unknown, known = false) {
+		this.error = error;
+		this.known = known;
+	}
+
+	/** Whether there is anything in it that whoever closes the scope doesn't have already. */
+	get isNews(): boolean {
+		return !this.known || this.suppressed.length > 0;
+	}
+
+	/** A resource answered `error` with `thrown`, which takes its place. */
+	translate(thrown: unknown): void {
+		attachCause(thrown, this.error);
+		this.error = thrown;
+		this.known = false;
+	}
+
+	/**
+	 * Everything that went wrong, as one error.
+	 *
+	 * {@link https://tc39.es/proposal-explicit-resource-management/#sec-disposeresources | DisposeResources}, 3.a.ii
+	 */
+	combined(): unknown {
+		return this.suppressed.reduce(
+			(older, newest) =>
+				new SuppressedError(newest, older, "An error was suppressed during release."),
+			this.error,
+		);
+	}
+}
+
+/** Makes `cause` the cause of `error`, where that has none and no circle arises. */
+export function attachCause(error: unknown, cause: unknown): void {
+	if (!isObject(error)) return;
+	try {
+		if ((error as { cause?: unknown }).cause !== undefined || isInCauses(error, cause)) return;
+		Object.defineProperty(error, "cause", { value: cause, writable: true, configurable: true });
+	} catch {
+		// frozen, or with a getter that throws: it stays as it is
+	}
+}
+
+/** Whether `error` is `from`, or among its causes. */
+function isInCauses(error: object, from: unknown): boolean {
+	const seen = new Set<unknown>();
+	for (let at = from; isObject(at) && !seen.has(at); at = (at as { cause?: unknown }).cause) {
+		if (at === error) return true;
+		seen.add(at);
+	}
+	return false;
+}

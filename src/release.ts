@@ -1,0 +1,283 @@
+import {
+	ErrorSwallowedError,
+	isThenable,
+	ReleaseTimeoutError,
+	ScopeIncompleteError,
+	YieldedTwiceError,
+} from "./errors.ts";
+import { attachCause, Failure } from "./outcome.ts";
+import { Callback, type Entry, Instance, type Owner } from "./owner.ts";
+import type { Definition } from "./resource.ts";
+
+/** The outcome that a release goes by, and that it may worsen: the owner's own, or an early release's. */
+export interface Verdict {
+	readonly completed: boolean;
+	failure: Failure | undefined;
+	incomplete: ScopeIncompleteError | undefined;
+}
+
+/** What a generator is told of anything but success. */
+interface Sent {
+	readonly error: unknown;
+	/** Nobody's failure, only the lack of a success. */
+	readonly incomplete: boolean;
+}
+
+/** Releases `entries`, dependents first, then latest use first; `undefined` if there are none. */
+export function release(
+	owner: Owner,
+	entries: Entry[],
+	verdict: Verdict = owner,
+): Promise<void> | undefined {
+	if (entries.length === 0) return undefined;
+	if (owner.ordered && !owner.concurrent) return releaseInTurn(owner, entries, verdict);
+	return releaseByEdges(owner, entries, verdict, owner.concurrent ? Number.POSITIVE_INFINITY : 1);
+}
+
+/** Releases from the last to the first; every one, whatever the others do. */
+async function releaseInTurn(owner: Owner, entries: Entry[], verdict: Verdict): Promise<void> {
+	let owesAwait = false;
+	let awaited = false;
+	// each stays in the list until it is released: inspect() shows what takes its time
+	for (let entry = entries.at(-1); entry !== undefined; entries.pop(), entry = entries.at(-1)) {
+		if (entry instanceof Callback && entry.run === undefined) {
+			owesAwait = true;
+			continue;
+		}
+		const sent = sentBy(owner, verdict);
+		try {
+			let result = begin(entry, sent);
+			if (entry instanceof Callback || isThenable(result)) {
+				awaited = true;
+				const limit = limitOf(owner, entry);
+				result = limit === undefined ? await result : await within(result, limit);
+			}
+			const ending =
+				entry instanceof Instance
+					? end(owner, entry.definition, entry.generator, result, sent)
+					: undefined;
+			if (ending !== undefined) await ending;
+		} catch (thrown) {
+			if (thrown instanceof Overrun) overrun(owner, entry, thrown, sent, verdict);
+			else answer(entry, thrown, sent, verdict);
+		}
+		if (entry instanceof Instance) entry.finish();
+	}
+	// https://tc39.es/proposal-explicit-resource-management/#sec-disposeresources, step 4
+	if (owesAwait && !awaited) await undefined;
+}
+
+/** {@link releaseInTurn} for a scope that can't wait: nothing in it is asynchronous. */
+export function releaseSync(owner: Owner): void {
+	for (let entry = owner.entries.pop(); entry !== undefined; entry = owner.entries.pop()) {
+		const sent = sentBy(owner, owner);
+		try {
+			const result = begin(entry, sent);
+			if (entry instanceof Instance)
+				void end(owner, entry.definition, entry.generator, result, sent);
+		} catch (thrown) {
+			answer(entry, thrown, sent, owner);
+		}
+		if (entry instanceof Instance) entry.finish();
+	}
+}
+
+/**
+ * Releases each entry as soon as its dependents have been, at most `limit` at a time: those first whose use came
+ * last. What a setup registered goes right after its instance, as one unit.
+ */
+export function releaseByEdges(
+	owner: Owner,
+	entries: Entry[],
+	verdict: Verdict,
+	limit: number,
+): Promise<void> {
+	const members = new Set<Entry>(entries);
+	const grouped = new Set<Entry>();
+	for (const entry of entries) {
+		if (!(entry instanceof Instance)) continue;
+		for (const callback of entry.registered ?? []) grouped.add(callback);
+		for (const dependency of entry.dependencies ?? [])
+			if (members.has(dependency)) dependency.dependents++;
+	}
+	/** Those without dependents, latest use last. */
+	const ready = entries.filter(
+		(entry) => !grouped.has(entry) && !(entry instanceof Instance && entry.dependents > 0),
+	);
+	ready.sort((a, b) => a.sequence - b.sequence);
+	let running = 0;
+	return new Promise((resolve) => {
+		const proceed = () => {
+			while (running < limit) {
+				const entry = ready.pop();
+				if (entry === undefined) break;
+				running++;
+				const freed =
+					entry instanceof Instance
+						? (entry.dependencies ?? []).filter((each) => members.has(each))
+						: [];
+				const unit = entry instanceof Instance ? [...(entry.registered ?? []), entry] : [entry];
+				void releaseInTurn(owner, unit, verdict).then(() => {
+					running--;
+					for (const dependency of freed)
+						if (--dependency.dependents === 0) insert(ready, dependency);
+					proceed();
+				});
+			}
+			if (running === 0) resolve();
+		};
+		proceed();
+	});
+}
+
+/** Keeps `ready` sorted. What becomes ready belongs near the end, as a rule. */
+function insert(ready: Entry[], entry: Entry): void {
+	let at = ready.length;
+	while (at > 0 && (ready[at - 1] as Entry).sequence > entry.sequence) at--;
+	ready.splice(at, 0, entry);
+}
+
+/** What the next generator is told; undefined is success. */
+function sentBy(owner: Owner, verdict: Verdict): Sent | undefined {
+	if (verdict.failure !== undefined) return { error: verdict.failure.error, incomplete: false };
+	if (verdict.completed) return undefined;
+	verdict.incomplete ??= new ScopeIncompleteError(
+		`Scope "${owner.name}" closed and nobody said whether its work succeeded. Call complete() when it has, or use withScope().`,
+		{ scope: owner.name },
+	);
+	return { error: verdict.incomplete, incomplete: true };
+}
+
+function begin(entry: Entry, sent: Sent | undefined): unknown {
+	if (entry instanceof Callback) return entry.run?.();
+	entry.state = "releasing";
+	if (entry.generator === undefined) return entry.dispose?.();
+	return sent === undefined ? entry.generator.next() : entry.generator.throw(sent.error);
+}
+
+/** Looks at how a generator ended. Throws what it then did wrong; a promise if that takes time. */
+function end(
+	owner: Owner,
+	definition: Definition,
+	generator: Instance["generator"],
+	result: unknown,
+	sent: Sent | undefined,
+): Promise<void> | undefined {
+	if (generator === undefined) return undefined;
+	if (!(result as IteratorResult<unknown>).done)
+		return closeGenerator(owner, definition.name, generator);
+	if (sent !== undefined && !sent.incomplete) {
+		owner.report(
+			new ErrorSwallowedError(
+				`${definition.name} caught the work's error in scope "${owner.name}" and didn't throw it on. The work has failed all the same: end the catch with \`throw error\`.`,
+				{
+					cause: sent.error,
+					resource: definition.name,
+					scope: owner.name,
+					path: [definition.name],
+				},
+			),
+		);
+	}
+	return undefined;
+}
+
+/** Closes a generator that yielded again, and throws the error for it. */
+function closeGenerator(
+	owner: Owner,
+	name: string,
+	generator: NonNullable<Instance["generator"]>,
+): Promise<void> | undefined {
+	const twice = new YieldedTwiceError(
+		`${name} yielded twice in scope "${owner.name}". A resource yields once: end the generator after its cleanup, and end its catch with \`throw error\`.`,
+		{ resource: name, scope: owner.name, path: [name] },
+	);
+	let closing: unknown;
+	try {
+		closing = generator.return(undefined);
+	} catch (error) {
+		owner.report(error);
+	}
+	if (!isThenable(closing)) throw twice;
+	const fail = () => {
+		throw twice;
+	};
+	return Promise.resolve(closing).then(fail, (error) => {
+		owner.report(error);
+		fail();
+	});
+}
+
+/** Takes in what a release threw. */
+function answer(entry: Entry, thrown: unknown, sent: Sent | undefined, verdict: Verdict): void {
+	const { failure } = verdict;
+	if (sent !== undefined && entry instanceof Instance && entry.generator !== undefined) {
+		if (Object.is(thrown, sent.error)) return;
+		// unless a concurrent release has changed the error meanwhile, this is its translation
+		if (failure !== undefined && Object.is(failure.error, sent.error)) {
+			failure.translate(thrown);
+			return;
+		}
+		attachCause(thrown, sent.error);
+	}
+	if (failure === undefined) verdict.failure = new Failure(thrown);
+	else failure.suppressed.push(thrown);
+}
+
+/** How long `entry` may take, in ms. */
+function limitOf(owner: Owner, entry: Entry): number | undefined {
+	return (
+		(entry instanceof Instance ? entry.definition.releaseTimeout : undefined) ??
+		owner.releaseTimeout
+	);
+}
+
+/** Says that a release took too long; it may still end. */
+class Overrun {
+	readonly limit: number;
+	readonly late: unknown;
+
+	constructor(limit: number, late: unknown) {
+		this.limit = limit;
+		this.late = late;
+	}
+}
+
+async function within(result: unknown, limit: number): Promise<unknown> {
+	let timer: ReturnType<typeof setTimeout> | undefined;
+	// not unref'd: it must go on to the next release even where nothing else keeps the process alive
+	const expired = new Promise((_resolve, reject) => {
+		timer = setTimeout(() => reject(new Overrun(limit, result)), limit);
+	});
+	try {
+		return await Promise.race([result, expired]);
+	} finally {
+		clearTimeout(timer);
+	}
+}
+
+/** Counts a release that nobody has seen finish as failed, and reports what it does later. */
+function overrun(
+	owner: Owner,
+	entry: Entry,
+	{ limit, late }: Overrun,
+	sent: Sent | undefined,
+	verdict: Verdict,
+): void {
+	const name = entry instanceof Instance ? entry.definition.name : "a callback";
+	const error = new ReleaseTimeoutError(
+		`Releasing ${name} in scope "${owner.name}" took longer than ${limit} ms. The others have been released; find out what it waits for, or raise releaseTimeout.`,
+		{ resource: name, scope: owner.name, path: [name] },
+	);
+	if (verdict.failure === undefined) verdict.failure = new Failure(error);
+	else owner.report(error);
+	const definition = entry instanceof Instance ? entry.definition : undefined;
+	const generator = entry instanceof Instance ? entry.generator : undefined;
+	Promise.resolve(late)
+		.then((result) =>
+			definition === undefined ? undefined : end(owner, definition, generator, result, sent),
+		)
+		.catch((lateError) => {
+			if (!Object.is(lateError, sent?.error)) owner.report(lateError);
+		});
+}

@@ -1,0 +1,343 @@
+import { InvalidArgumentError, isThenable } from "./errors.ts";
+import type { Scope } from "./scope.ts";
+
+/**
+ * The kind of scope that must own a resource. The names that yieldscope's adapters and docs use are
+ * `"app"`, `"request"`, `"handler"` and `"task"`; any other string is yours.
+ */
+export type Lifetime = "app" | "request" | "handler" | "task" | (string & {});
+
+/** What a setup is given. */
+export interface SetupContext {
+	/** The scope that owns the instance. */
+	readonly scope: Scope;
+	/** The owning scope's signal: aborted when nobody needs the resource any more. */
+	readonly signal: AbortSignal;
+}
+
+/** The options of a resource. */
+export interface ResourceOptions {
+	/**
+	 * What errors and {@link Scope.inspect} call the resource.
+	 *
+	 * @defaultValue the name of the setup function
+	 */
+	readonly name?: string;
+	/**
+	 * The kind of scope that owns the resource.
+	 *
+	 * @defaultValue whoever asks for it decides: the owner of the resource that does, else the nearest scope
+	 */
+	readonly lifetime?: Lifetime;
+	/**
+	 * How long its release may take, in milliseconds.
+	 *
+	 * @defaultValue the scope's `releaseTimeout`
+	 */
+	readonly releaseTimeout?: number;
+}
+
+declare const valueType: unique symbol;
+
+/** A definition: how to acquire a `T` and how to release it. Made by {@link resource}, {@link token} and {@link family}. */
+export interface Resource<out T> {
+	/** What errors and {@link Scope.inspect} call it. */
+	readonly name: string;
+	/** The kind of scope that owns it, if it asks for one. */
+	readonly lifetime: Lifetime | undefined;
+	/** Carries the type; there is no such property at run time. */
+	readonly [valueType]?: T;
+}
+
+/** Resources by the names under which a setup or a handler wants their values. */
+export type Dependencies = Readonly<Record<string, Resource<unknown>>>;
+
+/** The values of {@link Dependencies}, by the same names. */
+export type Values<D extends Dependencies> = {
+	readonly [K in keyof D]: D[K] extends Resource<infer T> ? T : never;
+};
+
+type Yielding<T> = AsyncGenerator<T, unknown, undefined> | Generator<T, unknown, undefined>;
+
+/** What a setup may return: a generator that yields the value once, the value itself, or a promise of either. */
+export type SetupResult<T> = Yielding<T> | PromiseLike<Yielding<T> | T> | T;
+
+/** A setup whose arguments are of no interest to the engine. */
+type AnySetup = (...args: unknown[]) => unknown;
+
+/** A {@link Resource} as the engine sees it. */
+export class Definition implements Resource<unknown> {
+	readonly name: string;
+	readonly lifetime: Lifetime | undefined;
+	readonly releaseTimeout: number | undefined;
+	/** `undefined`: the setup takes the context only. */
+	readonly dependencies: readonly (readonly [string, Definition])[] | undefined;
+	/** `undefined`: a token. */
+	readonly setup: AnySetup | undefined;
+	/** What makes two definitions the same resource: themselves, or their family and key. */
+	readonly family: object | undefined;
+	readonly key: unknown;
+
+	constructor(
+		setup: AnySetup | undefined,
+		options: ResourceOptions,
+		dependencies?: Dependencies,
+		member?: { readonly family: object; readonly key: unknown },
+	) {
+		this.setup = setup;
+		this.name = options.name ?? (setup?.name || "(anonymous)");
+		this.lifetime = options.lifetime;
+		this.releaseTimeout = options.releaseTimeout;
+		this.dependencies = dependencies && Object.entries(dependencies as Record<string, Definition>);
+		this.family = member?.family;
+		this.key = member?.key;
+	}
+
+	/**
+	 * Makes `await Db` say what to do. Without it the definition itself would come out, and fail far away.
+	 *
+	 * @throws {@link InvalidArgumentError} Always.
+	 */
+	// biome-ignore lint/suspicious/noThenProperty: that `await` calls it is the point
+	then(_resolve: unknown, reject: (error: unknown) => void): void {
+		reject(
+			new InvalidArgumentError(
+				`${this.name} is a definition, not a value: \`await use(${this.name})\`.`,
+			),
+		);
+	}
+}
+
+/** A replacement that holds for lookups from a scope and below. Made by {@link provide} and {@link override}. */
+export interface Binding {
+	/** The resource replaced. */
+	readonly resource: Resource<unknown>;
+}
+
+/** A {@link Binding} as the engine sees it; `provide`'s serves as the acquisition itself. */
+export class Replacement implements Binding {
+	readonly resource: Definition;
+	/** `undefined`: a value. */
+	readonly definition: Definition | undefined;
+	readonly value: unknown;
+	readonly state = "ready";
+	#promise: Promise<unknown> | undefined;
+
+	constructor(resource: Definition, definition: Definition | undefined, value?: unknown) {
+		this.resource = resource;
+		this.definition = definition;
+		this.value = value;
+	}
+
+	get promise(): Promise<unknown> {
+		this.#promise ??= Promise.resolve(this.value);
+		return this.#promise;
+	}
+}
+
+/** The engine's view of a public {@link Resource}. */
+export function definitionOf(resource: unknown): Definition {
+	if (resource instanceof Definition) return resource;
+	throw new InvalidArgumentError(
+		`Expected a resource made by resource(), token() or family(), got ${kindOf(resource)}.`,
+	);
+}
+
+/** Names what a bad argument is without printing its value, which may be a secret. */
+export function kindOf(value: unknown): string {
+	if (value === null) return "null";
+	return typeof value === "object"
+		? "an object"
+		: typeof value === "undefined"
+			? "undefined"
+			: `a ${typeof value}`;
+}
+
+/** Whether `a` and `b` define the same resource. */
+export function isSame(a: Definition, b: Definition): boolean {
+	return a === b || (a.family !== undefined && a.family === b.family && Object.is(a.key, b.key));
+}
+
+/** A setup, or a class whose instances are the values, as the engine calls it. */
+function setupOf(setup: unknown): AnySetup {
+	if (typeof setup !== "function") {
+		throw new InvalidArgumentError(
+			`Expected a resource's setup to be a function, got ${kindOf(setup)}.`,
+		);
+	}
+	// a class can only be told from a function by its text; calling it would throw
+	if (!/^class\b/.test(Function.prototype.toString.call(setup))) return setup as AnySetup;
+	const construct = (...args: unknown[]) => Reflect.construct(setup, args);
+	return Object.defineProperty(construct, "name", { value: setup.name });
+}
+
+/** Refuses options that would fail later, or never be noticed. */
+function checkOptions(options: ResourceOptions): ResourceOptions {
+	checkTimeout(options.releaseTimeout);
+	return options;
+}
+
+/** Refuses a `releaseTimeout` that is no duration. */
+export function checkTimeout(releaseTimeout: number | undefined): void {
+	if (releaseTimeout === undefined || (typeof releaseTimeout === "number" && releaseTimeout > 0))
+		return;
+	throw new InvalidArgumentError(
+		`Expected \`releaseTimeout\` to be a positive number of milliseconds, got ${kindOf(releaseTimeout)}.`,
+	);
+}
+
+/** Refuses dependencies that are no resources, and names them. */
+function checkDependencies(dependencies: Dependencies): Dependencies {
+	for (const [key, dependency] of Object.entries(dependencies)) {
+		if (dependency instanceof Definition) continue;
+		throw new InvalidArgumentError(
+			`Expected dependency \`${key}\` to be a resource, got ${kindOf(dependency)}. Is it used before its definition?`,
+		);
+	}
+	return dependencies;
+}
+
+/**
+ * Defines a resource: how to acquire a value, and how to release it.
+ *
+ * The setup may be an async generator that yields the value once: what stands before the `yield` acquires, what
+ * stands after it releases. `finally` always runs, `catch` sees the failure, and code after `yield` runs only when
+ * the work succeeded. A sync generator, an async function and a plain function do as well; what such a function
+ * returns is disposed if it has `Symbol.asyncDispose` or `Symbol.dispose`. Nothing runs until the resource is used.
+ *
+ * @param setup - Acquires the value.
+ * @throws {@link InvalidArgumentError} If an argument is of the wrong kind.
+ *
+ * @example A transaction
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { resource, withScope } from "yieldscope";
+ *
+ * const log: string[] = [];
+ * const Tx = resource(async function* () {
+ * 	log.push("BEGIN");
+ * 	try {
+ * 		yield { insert: (row: string) => log.push(`INSERT ${row}`) };
+ * 		log.push("COMMIT");
+ * 	} catch (error) {
+ * 		log.push("ROLLBACK");
+ * 		throw error;
+ * 	}
+ * });
+ *
+ * await withScope(async (scope) => {
+ * 	const tx = await scope.use(Tx);
+ * 	tx.insert("a");
+ * });
+ * assert.deepEqual(log, ["BEGIN", "INSERT a", "COMMIT"]);
+ * ```
+ */
+export function resource<T>(
+	setup: (context: SetupContext) => SetupResult<T>,
+	options?: ResourceOptions,
+): Resource<T>;
+export function resource<T>(
+	setup: new (context: SetupContext) => T,
+	options?: ResourceOptions,
+): Resource<T>;
+export function resource<const D extends Dependencies, T>(
+	dependencies: D,
+	setup: (dependencies: Values<D>, context: SetupContext) => SetupResult<T>,
+	options?: ResourceOptions,
+): Resource<T>;
+export function resource(
+	first: unknown,
+	second?: unknown,
+	third?: ResourceOptions,
+): Resource<unknown> {
+	if (typeof first === "function") {
+		return new Definition(setupOf(first), checkOptions((second ?? {}) as ResourceOptions));
+	}
+	if (typeof first !== "object" || first === null) {
+		throw new InvalidArgumentError(
+			`Expected a setup function or dependencies, got ${kindOf(first)}.`,
+		);
+	}
+	return new Definition(
+		setupOf(second),
+		checkOptions(third ?? {}),
+		checkDependencies(first as Dependencies),
+	);
+}
+
+/**
+ * Defines a value that somebody must {@link provide}: the request, the tenant, the configuration.
+ *
+ * @param name - What errors call it.
+ *
+ * @example Passing a value down
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { provide, token, use, withScope } from "yieldscope";
+ *
+ * const Tenant = token<string>("Tenant");
+ * const greet = async () => `hello ${await use(Tenant)}`;
+ *
+ * assert.equal(await withScope({ bindings: [provide(Tenant, "acme")] }, greet), "hello acme");
+ * ```
+ */
+export function token<T>(name: string, options?: Omit<ResourceOptions, "name">): Resource<T> {
+	if (typeof name !== "string") {
+		throw new InvalidArgumentError(`Expected a token's name to be a string, got ${kindOf(name)}.`);
+	}
+	return new Definition(undefined, { ...options, name }) as Resource<T>;
+}
+
+/**
+ * Puts a value in a resource's place, for lookups from the scope that holds the binding and below.
+ *
+ * The value isn't owned and never released, and neither the resource's setup nor its dependencies run.
+ *
+ * @throws {@link InvalidArgumentError} If `value` has a `then` method: `await use()` would unwrap it. Provide it
+ *   inside an object.
+ *
+ * @example Replacing a clock in a test
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { provide, resource, use, withScope } from "yieldscope";
+ *
+ * const Clock = resource(() => ({ now: () => Date.now() }));
+ * const frozen = { now: () => 0 };
+ *
+ * await withScope({ bindings: [provide(Clock, frozen)] }, async () => {
+ * 	assert.equal((await use(Clock)).now(), 0);
+ * });
+ * ```
+ */
+export function provide<T>(resource: Resource<T>, value: NoInfer<T>): Binding {
+	const definition = definitionOf(resource);
+	if (isThenable(value)) {
+		throw new InvalidArgumentError(
+			`Cannot provide ${definition.name} a value with a then(): \`await use(${definition.name})\` would unwrap it. Await it first, or provide it inside an object.`,
+		);
+	}
+	return new Replacement(definition, undefined, value);
+}
+
+/**
+ * Puts another resource in a resource's place, for lookups from the scope that holds the binding and below.
+ *
+ * Its instance is owned no higher than that scope. A replacement that uses what it replaces gets the outer one, so
+ * it can decorate it.
+ *
+ * @example Decorating a resource
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { override, resource, use, withScope } from "yieldscope";
+ *
+ * const Greeting = resource(() => "hello");
+ * const Loud = resource({ greeting: Greeting }, ({ greeting }) => `${greeting.toUpperCase()}!`);
+ *
+ * await withScope({ bindings: [override(Greeting, Loud)] }, async () => {
+ * 	assert.equal(await use(Greeting), "HELLO!");
+ * });
+ * ```
+ */
+export function override<T>(resource: Resource<T>, replacement: Resource<NoInfer<T>>): Binding {
+	return new Replacement(definitionOf(resource), definitionOf(replacement));
+}

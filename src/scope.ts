@@ -1,0 +1,532 @@
+/// <reference lib="esnext.disposable" preserve="true" />
+import { acquire, admits, defaultOwner, requesterOf, type UseOptions } from "./acquire.ts";
+import { close, queueAfter, releaseEarly, runTask } from "./close.ts";
+import { disposerOf, requireDisposer } from "./disposer.ts";
+import { InvalidArgumentError, ScopeClosedError, ScopeError } from "./errors.ts";
+import type { Outcome } from "./outcome.ts";
+import { type Frame, frames, ignore, isWithin, Owner, Task } from "./owner.ts";
+import {
+	type Binding,
+	checkTimeout,
+	Definition,
+	definitionOf,
+	kindOf,
+	type Lifetime,
+	Replacement,
+	type Resource,
+} from "./resource.ts";
+import { type ScopeSnapshot, snapshotOf } from "./snapshot.ts";
+
+/** The options of a scope. */
+export interface ScopeOptions {
+	/** The kind of scope: resources of that lifetime are owned by it. */
+	readonly lifetime?: Lifetime | undefined;
+	/**
+	 * What errors and {@link Scope.inspect} call it.
+	 *
+	 * @defaultValue the lifetime, or `"scope"`
+	 */
+	readonly name?: string | undefined;
+	/**
+	 * The enclosing scope; `null` for none.
+	 *
+	 * @defaultValue the ambient scope
+	 */
+	readonly parent?: Scope | null | undefined;
+	/** Values and replacements for lookups from this scope and below. */
+	readonly bindings?: readonly Binding[] | undefined;
+	/** Aborts the scope when it aborts. */
+	readonly signal?: AbortSignal | undefined;
+	/**
+	 * How long each release may take, in milliseconds.
+	 *
+	 * @defaultValue as long as it takes
+	 */
+	readonly releaseTimeout?: number | undefined;
+	/**
+	 * Whether resources that don't depend on each other are released one after the other or all at once.
+	 *
+	 * @defaultValue `"sequential"`
+	 */
+	readonly release?: "sequential" | "concurrent" | undefined;
+	/**
+	 * Receives the errors that can't reach a caller.
+	 *
+	 * @defaultValue the enclosing scope's; outermost, `console.error`
+	 */
+	readonly onReleaseError?: ((error: unknown) => void) | undefined;
+}
+
+/** The engine's view of a public {@link Scope}. */
+export let ownerOf: (scope: Scope) => Owner;
+
+/**
+ * Owns instances of resources and releases all of them when it closes.
+ *
+ * It is a superset of TC39's `AsyncDisposableStack`: `await using scope = openScope()`, or `new Scope()`, which is the
+ * same. What a disposer can't know, it asks for: unless {@link Scope.complete} is called, closing is a rollback.
+ * {@link withScope} knows by itself.
+ *
+ * @example Holding a scope
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { openScope, resource } from "yieldscope";
+ *
+ * const log: string[] = [];
+ * const Tx = resource(async function* () {
+ * 	try {
+ * 		yield "tx";
+ * 		log.push("COMMIT");
+ * 	} catch (error) {
+ * 		log.push("ROLLBACK");
+ * 		throw error;
+ * 	}
+ * });
+ *
+ * {
+ * 	await using scope = openScope();
+ * 	await scope.use(Tx);
+ * 	scope.complete();
+ * }
+ * {
+ * 	await using scope = openScope();
+ * 	await scope.use(Tx);
+ * }
+ * assert.deepEqual(log, ["COMMIT", "ROLLBACK"]);
+ * ```
+ */
+export class Scope implements AsyncDisposable {
+	static {
+		ownerOf = (scope) => scope.#owner;
+	}
+
+	readonly #owner: Owner;
+
+	/**
+	 * Opens a scope, which the caller must close. The same as {@link openScope}.
+	 *
+	 * @throws {@link ScopeClosedError} If the parent is closing or closed.
+	 * @throws {@link InvalidArgumentError} If an option is of the wrong kind.
+	 */
+	constructor(options: ScopeOptions = {}) {
+		const frame = frames.getStore();
+		const parent = parentOwner(options.parent, frame);
+		this.#owner = new Owner(this, false, parent, {
+			...options,
+			bindings: checkScopeOptions(options),
+			opener: requesterOf(frame),
+			task: frame instanceof Task ? frame : undefined,
+		});
+		// what a setup opens and doesn't close goes right after its instance
+		if (this.#owner.opener?.owner === parent) parent?.register(() => this.disposeAsync(), frame);
+		if (options.signal !== undefined) this.#owner.listen(options.signal);
+	}
+
+	/** What errors and {@link Scope.inspect} call it. */
+	get name(): string {
+		return this.#owner.name;
+	}
+
+	/** The kind of scope. */
+	get lifetime(): Lifetime | undefined {
+		return this.#owner.lifetime;
+	}
+
+	/** The enclosing scope. */
+	get parent(): Scope | undefined {
+		return this.#owner.parent?.scope as Scope | undefined; // only sync scopes have sync parents
+	}
+
+	/** Aborted by {@link Scope.abort}, by the enclosing scope's abort, and, for what still runs, by its failure. */
+	get signal(): AbortSignal {
+		return this.#owner.signal;
+	}
+
+	/** How the work ended, as far as it is known: while the scope is open, success is what was said, not yet done. */
+	get outcome(): Outcome {
+		return this.#owner.outcome;
+	}
+
+	/** Whether the scope is closing or closed. */
+	get disposed(): boolean {
+		return this.#owner.state !== "open";
+	}
+
+	/** Says what it is to `Object.prototype.toString`. */
+	get [Symbol.toStringTag](): string {
+		return "Scope";
+	}
+
+	/**
+	 * Acquires a resource in this scope, or returns the instance that its owner has already.
+	 *
+	 * Concurrent calls share one setup. A failed setup is not cached: the next call tries again. In a resource's setup
+	 * it counts as a dependency. A disposable is returned as it is, and disposed in its turn, as by TC39's stack.
+	 *
+	 * @throws {@link ScopeClosedError} If the scope has closed; as a rejection, like those that follow.
+	 * @throws {@link LifetimeError} If no enclosing scope has the resource's lifetime, or the user would outlive it.
+	 * @throws {@link CircularDependencyError} If the resource waits for the one that asks.
+	 * @throws {@link NotProvidedError} If it is a token, and nobody provides it.
+	 * @throws {@link AcquireAbortedError} If the scope is aborted meanwhile. On an aborted scope: the reason itself.
+	 * @throws Whatever the setup throws, unchanged.
+	 *
+	 * @example Sharing one connection
+	 * ```ts
+	 * import assert from "node:assert/strict";
+	 * import { resource, withScope } from "yieldscope";
+	 *
+	 * const Db = resource(async function* () {
+	 * 	yield { id: 1 };
+	 * });
+	 * await withScope(async (scope) => assert.equal(await scope.use(Db), await scope.use(Db)));
+	 * ```
+	 */
+	use<T>(resource: Resource<T>, options?: UseOptions): Promise<T>;
+	use<D extends AsyncDisposable | Disposable | null | undefined>(disposable: D): D;
+	use(target: unknown, options?: UseOptions): unknown {
+		const owner = this.#owner;
+		if (target instanceof Definition) return acquire(owner, target, options, frames.getStore());
+		const frame = openFrame(owner, "use");
+		if (target === null || target === undefined) owner.register(undefined, frame);
+		else owner.register(requireDisposer(target, disposerOf), frame);
+		return target;
+	}
+
+	/**
+	 * Takes charge of a value that has no disposer of its own.
+	 *
+	 * @throws `ReferenceError` If the scope has closed, as TC39 says.
+	 * @throws {@link InvalidArgumentError} If `onDispose` is no function.
+	 */
+	adopt<T>(value: T, onDispose: (value: T) => PromiseLike<void> | void): T {
+		const frame = openFrame(this.#owner, "adopt");
+		checkCallback(onDispose, "adopt");
+		this.#owner.register(() => onDispose(value), frame);
+		return value;
+	}
+
+	/**
+	 * Calls `onDispose` when the scope closes, in turn with everything else.
+	 *
+	 * @throws `ReferenceError` If the scope has closed, as TC39 says.
+	 * @throws {@link InvalidArgumentError} If `onDispose` is no function.
+	 */
+	defer(onDispose: () => PromiseLike<void> | void): void {
+		const frame = openFrame(this.#owner, "defer");
+		checkCallback(onDispose, "defer");
+		this.#owner.register(() => onDispose(), frame);
+	}
+
+	/**
+	 * Hands everything over to a new scope of the same kind, and closes this one without releasing anything.
+	 *
+	 * @throws `ReferenceError` If the scope has closed, as TC39 says.
+	 * @throws {@link ScopeError} If setups, tasks or child scopes still run in it.
+	 */
+	move(): Scope {
+		const owner = this.#owner;
+		openFrame(owner, "move");
+		if (owner.waiting) {
+			throw new ScopeError(
+				`Cannot move scope "${owner.name}": setups, tasks or child scopes still run in it. Await them first.`,
+				{ scope: owner.name },
+			);
+		}
+		const moved = new Scope({
+			parent: this.parent ?? null,
+			lifetime: owner.lifetime,
+			name: owner.name,
+			releaseTimeout: owner.releaseTimeout,
+			release: owner.concurrent ? "concurrent" : "sequential",
+			onReleaseError: owner.reporter,
+		});
+		owner.moveTo(moved.#owner);
+		return moved;
+	}
+
+	/**
+	 * Closes the scope: waits for setups in flight, tasks and running child scopes, does the `after` work, then releases.
+	 *
+	 * A second call waits for the first. Releases see `success` if {@link Scope.complete} was called and nothing
+	 * failed, the failure if there is one, else a {@link ScopeIncompleteError}.
+	 *
+	 * @throws What a release threw, and what a task failed with: several as TC39's `SuppressedError`. Not the error
+	 *   that was passed to {@link Scope.fail} or {@link Scope.abort}: whoever called that has it.
+	 */
+	disposeAsync(): Promise<void> {
+		try {
+			return closeHeldScope(this.#owner);
+		} catch (error) {
+			return Promise.reject(error); // a wrong `this`
+		}
+	}
+
+	/** {@link Scope.disposeAsync}, for `await using`. */
+	[Symbol.asyncDispose](): Promise<void> {
+		return this.disposeAsync();
+	}
+
+	/**
+	 * Says that the work has succeeded, so that resources commit when the scope closes. {@link Scope.fail} wins over it.
+	 *
+	 * @returns `value`, so that the last line can be `return scope.complete(result)`.
+	 */
+	complete(): void;
+	complete<T>(value: T): T;
+	complete(value?: unknown): unknown {
+		this.#owner.completed = true;
+		return value;
+	}
+
+	/** Says that the work has failed, so that every resource sees `error` when the scope closes. The first call counts. */
+	fail(error: unknown): void {
+		this.#owner.fail(error, true);
+	}
+
+	/**
+	 * Aborts {@link Scope.signal} here and below, and whoever waits in a `use`. The outcome becomes failure.
+	 *
+	 * @param reason - What `signal.reason` will be.
+	 * @defaultValue `reason`: an `AbortError`
+	 */
+	abort(reason?: unknown): void {
+		const owner = this.#owner;
+		owner.abort(reason);
+		owner.fail(owner.aborted?.reason, true);
+	}
+
+	/**
+	 * Releases one resource now, and whatever depends on it, as after success: a connection need not be pinned while a
+	 * response streams. The next `use` sets it up anew. Does nothing if it isn't acquired.
+	 *
+	 * @throws What the releases threw. The scope's outcome stays as it is.
+	 */
+	release(resource: Resource<unknown>): Promise<void> {
+		return releaseEarly(this.#owner, definitionOf(resource), frames.getStore());
+	}
+
+	/** Runs `fn` with this scope ambient. */
+	run<R>(fn: () => R): R {
+		const owner = this.#owner;
+		// in a setup of this scope's own, what `fn` uses stays a dependency
+		return frames.getStore()?.owner === owner ? fn() : frames.run(owner, fn);
+	}
+
+	/**
+	 * Makes this scope ambient until the handle is disposed, for the rest of a block: `using _ = scope.enter()`.
+	 *
+	 * It changes the context of the running function and of all that it calls later, which is why {@link Scope.run} is
+	 * to be preferred. Cloudflare Workers don't have it.
+	 */
+	enter(): Disposable {
+		const before = frames.getStore();
+		frames.enterWith(this.#owner);
+		return { [Symbol.dispose]: () => frames.enterWith(before as Frame) };
+	}
+
+	/**
+	 * Starts `fn` now, as a part of the scope's work: it is waited for before anything is released, and its failure is
+	 * the work's.
+	 *
+	 * @returns What `fn` returns. Nobody has to await it.
+	 * @throws {@link ScopeClosedError} If the scope has closed.
+	 */
+	spawn<R>(fn: () => R): Promise<Awaited<R>> {
+		const owner = this.#owner;
+		const result = admits(owner, frames.getStore())
+			? runTask(owner, fn)
+			: Promise.reject(closedError(owner, "spawn a task in"));
+		result.catch(ignore);
+		return result;
+	}
+
+	/**
+	 * Queues `fn` for when the work is done: one after the other, before anything is released, and only if the work
+	 * succeeded. In a handler's scope it is for after the response: it is queued with the request's.
+	 *
+	 * @throws {@link ScopeClosedError} If the scope has closed.
+	 */
+	after(fn: () => unknown): void {
+		checkCallback(fn, "after");
+		const owner = defaultOwner(this.#owner);
+		if (!admits(owner, frames.getStore())) throw closedError(owner, "queue work in");
+		queueAfter(owner, fn);
+	}
+
+	/**
+	 * Starts `fn` in a scope of its own, of lifetime `"task"`, under the nearest `"app"` scope, or else the outermost
+	 * one, which waits for it. It may outlive this scope. A failure is reported, too.
+	 *
+	 * @throws {@link ScopeClosedError} If this scope, or that one, has closed.
+	 */
+	detach<R>(fn: (scope: Scope) => R): Promise<Awaited<R>> {
+		const owner = this.#owner;
+		const target = detachTarget(owner);
+		const result = admits(owner, frames.getStore())
+			? runInScope({ lifetime: "task", parent: target.scope as Scope }, fn, "detached")
+			: Promise.reject(closedError(owner, "detach work from"));
+		result.catch(ignore);
+		return result;
+	}
+
+	/**
+	 * Adds bindings for as long as the handle lives. Instances that exist already are not affected.
+	 *
+	 * @throws {@link ScopeClosedError} If the scope has closed.
+	 */
+	bind(...bindings: readonly Binding[]): Disposable {
+		const owner = this.#owner;
+		if (owner.state !== "open") throw closedError(owner, "bind in");
+		const added = checkBindings(bindings);
+		owner.bindings = [...(owner.bindings ?? []), ...added];
+		return {
+			[Symbol.dispose]() {
+				owner.bindings = owner.bindings?.filter((binding) => !added.includes(binding));
+			},
+		};
+	}
+
+	/** Tells what is open here and below, for logs and debugging. Values are never part of it. */
+	inspect(): ScopeSnapshot {
+		return snapshotOf(this.#owner);
+	}
+}
+
+/** Runs `fn` in a scope of its own, which closes when `fn` is done. `detached`: nobody has to await it. */
+export function runInScope<R>(
+	options: ScopeOptions,
+	fn: (scope: Scope) => R,
+	kind: "awaited" | "detached" = "awaited",
+): Promise<Awaited<R>> {
+	let owner: Owner;
+	try {
+		checkCallback(fn, "withScope");
+		owner = ownerOf(new Scope(options));
+	} catch (error) {
+		return Promise.reject(error);
+	}
+	owner.closesItself(kind === "detached");
+	const result = frames.run(owner, bracket<R>, owner, fn);
+	if (owner.parent !== undefined) result.catch(ignore);
+	return result;
+}
+
+async function bracket<R>(owner: Owner, fn: (scope: Scope) => R): Promise<Awaited<R>> {
+	let value: Awaited<R> | undefined;
+	try {
+		value = await fn(owner.scope as Scope); // it was made by runInScope
+		owner.completed = true;
+	} catch (error) {
+		owner.fail(error);
+	}
+	// a synchronous enter() in `fn` leaks to here
+	const closing = frames.getStore() === owner ? close(owner) : frames.run(owner, close, owner);
+	if (closing !== undefined) await closing;
+	const { failure, parent } = owner;
+	if (failure === undefined) return value as Awaited<R>;
+	const error = failure.combined();
+	// while the parent closes, whoever started this has let go of it
+	const unseen = owner.detached || (parent !== undefined && parent.state !== "open");
+	if (unseen && !owner.followsFromAbort(error)) owner.report(error);
+	throw error;
+}
+
+function closeHeldScope(owner: Owner): Promise<void> {
+	const frame = frames.getStore();
+	const inside = frame !== undefined && isWithin(frame.owner, owner) ? frame : undefined;
+	if (owner.state !== "open") {
+		// release code must not wait for the close that waits for it
+		return inside !== undefined || owner.closing === undefined ? Promise.resolve() : owner.closing;
+	}
+	const closing = owner.enterContext(owner, close, owner);
+	if (inside !== undefined && (inside.pending || (inside.owner !== owner && !inside.owner.held))) {
+		void closing?.then(() => owner.failure?.isNews && owner.report(owner.failure.combined()));
+		const deadlock = Promise.reject(
+			new ScopeError(
+				`Cannot await the close of scope "${owner.name}" in a setup, a task or a child scope of its own, for which it waits. It has begun to close; go on without awaiting it.`,
+				{ scope: owner.name },
+			),
+		);
+		deadlock.catch(ignore);
+		return deadlock;
+	}
+	const deliver = () => {
+		if (owner.failure?.isNews) throw owner.failure.combined();
+	};
+	const closed =
+		closing === undefined
+			? new Promise<void>((resolve) => resolve(deliver()))
+			: closing.then(deliver);
+	if (owner.parent !== undefined) closed.catch(ignore);
+	return closed;
+}
+
+/** The nearest async scope of what is running. */
+export function ambientOwner(frame: Frame | undefined): Owner | undefined {
+	let owner = frame?.owner;
+	while (owner?.sync) owner = owner.parent;
+	return owner;
+}
+
+/** The parent that the options name, or the ambient scope. */
+function parentOwner(
+	parent: Scope | null | undefined,
+	frame: Frame | undefined,
+): Owner | undefined {
+	if (parent !== undefined && parent !== null && !(parent instanceof Scope)) {
+		throw new InvalidArgumentError(
+			`Expected \`parent\` to be a Scope or null, got ${kindOf(parent)}.`,
+		);
+	}
+	const owner =
+		parent === undefined ? ambientOwner(frame) : parent === null ? undefined : ownerOf(parent);
+	if (owner !== undefined && !admits(owner, frame)) throw closedError(owner, "open a scope under");
+	return owner;
+}
+
+function checkScopeOptions(options: ScopeOptions): Replacement[] | undefined {
+	checkTimeout(options.releaseTimeout);
+	return options.bindings === undefined ? undefined : checkBindings(options.bindings);
+}
+
+/** The engine's view of public {@link Binding}s. */
+export function checkBindings(bindings: readonly Binding[]): Replacement[] {
+	return bindings.map((binding) => {
+		if (binding instanceof Replacement) return binding;
+		throw new InvalidArgumentError(
+			`Expected bindings made by provide() or override(), got ${kindOf(binding)}.`,
+		);
+	});
+}
+
+export function checkCallback(fn: unknown, method: string): void {
+	if (typeof fn === "function") return;
+	throw new InvalidArgumentError(`Expected a function for ${method}(), got ${kindOf(fn)}.`);
+}
+
+/** Refuses what only an open scope can do, with the error that TC39 demands. */
+export function openFrame(owner: Owner, method: string): Frame | undefined {
+	const frame = frames.getStore();
+	if (admits(owner, frame)) return frame;
+	throw new ReferenceError(
+		`Cannot call ${method}() on scope "${owner.name}": it is ${closedWord(owner)}.`,
+	);
+}
+
+/** The outermost scope, or the nearest `"app"` scope on the way there. */
+function detachTarget(owner: Owner): Owner {
+	let target = owner;
+	while (target.lifetime !== "app" && target.parent !== undefined) target = target.parent;
+	return target;
+}
+
+function closedError(owner: Owner, action: string): ScopeClosedError {
+	return new ScopeClosedError(
+		`Cannot ${action} scope "${owner.name}": it is ${closedWord(owner)}. Do it before its work ends, or under a scope that lives longer.`,
+		{ scope: owner.name },
+	);
+}
+
+function closedWord(owner: Owner): string {
+	return owner.state === "closed" ? "closed" : "closing";
+}

@@ -1,0 +1,3 @@
+export interface SyncScope {
+	x: 1;
+}

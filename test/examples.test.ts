@@ -1,0 +1,46 @@
+import { spawnSync } from "node:child_process";
+import { globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { beforeAll, describe, expect, it } from "vitest";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const out = `${root}test/generated`;
+
+/** Every ```ts fence of the README, the guides and the doc comments, as a module of its own. */
+function examples(): Array<{ name: string; file: string; code: string }> {
+	const found = [];
+	for (const path of globSync(["README.md", "docs/**/*.md", "src/**/*.ts"], { cwd: root })) {
+		const source = path.replaceAll("\\", "/");
+		if (source.startsWith("docs/api/")) continue;
+		const text = readFileSync(root + source, "utf8").replaceAll(/^[ \t]*\*( |$)/gm, "");
+		for (const match of text.matchAll(/^```ts\n([\s\S]*?)^```/gm)) {
+			const line = text.slice(0, match.index).split("\n").length;
+			const file = `${out}/${source.replaceAll(/\W/g, "_")}_${line}.ts`;
+			found.push({ name: `${source}:${line}`, file, code: `${match[1]}\nexport {};\n` });
+		}
+	}
+	return found.sort((a, b) => a.name.localeCompare(b.name));
+}
+
+describe("documentation examples", () => {
+	const all = examples();
+
+	beforeAll(() => {
+		rmSync(out, { recursive: true, force: true });
+		mkdirSync(out, { recursive: true });
+		for (const { file, code } of all) writeFileSync(file, code);
+	});
+
+	it("type-check", { timeout: 60_000 }, () => {
+		const tsc = spawnSync(`${root}node_modules/.bin/tsc`, ["-p", "test/tsconfig.examples.json"], {
+			cwd: root,
+			encoding: "utf8",
+		});
+		expect(tsc.stdout).toBe("");
+		expect(tsc.status).toBe(0);
+	});
+
+	it.each(all)("$name runs", async ({ file }) => {
+		await import(/* @vite-ignore */ file);
+	});
+});
