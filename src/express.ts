@@ -1,1 +1,168 @@
-export {};
+/**
+ * Request scopes for Express 4 and 5.
+ *
+ * @module
+ */
+
+import type { ErrorRequestHandler, NextFunction, Request, RequestHandler, Response } from "express";
+import {
+	Exchange,
+	handlerArguments,
+	inject,
+	missingMiddleware,
+	type RequestScopeOptions,
+	requestDefaults,
+	truthyError,
+} from "./http.ts";
+import { type Dependencies, provide, type Resource, token, type Values } from "./index.ts";
+import { type HeldResponse, holdResponse, onResponseOver, watchSources } from "./node-response.ts";
+
+export type { RequestScopeOptions } from "./http.ts";
+
+/** The request, in every request scope. */
+export const HttpRequest: Resource<Request> = token("HttpRequest", { lifetime: "request" });
+
+/** The response, in every request scope: a `"handler"` resource can still set headers when it is released. */
+export const HttpResponse: Resource<Response> = token("HttpResponse", { lifetime: "request" });
+
+interface Transaction {
+	readonly exchange: Exchange;
+	/** Set once something must be released before the first byte. */
+	held: HeldResponse | undefined;
+}
+
+const transactions = new WeakMap<object, Transaction>();
+
+/**
+ * Makes a middleware that opens a scope for each request: a `"request"` scope that closes when the response is
+ * completely sent, and in it a `"handler"` scope that closes before the first byte. The latter is ambient behind it.
+ *
+ * Mount it before everything that uses resources. Mounted again behind a middleware that loses the async context, it
+ * restores it. Mount {@link releaseErrors} before the app's own error middleware.
+ *
+ * @example A server
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { once } from "node:events";
+ * import type { AddressInfo } from "node:net";
+ * import express from "express";
+ * import { resource } from "yieldscope";
+ * import { handler, releaseErrors, requestScope } from "yieldscope/express";
+ *
+ * const log: string[] = [];
+ * const Tx = resource(
+ * 	async function* () {
+ * 		yield { insert: (row: string) => log.push(`insert ${row}`) };
+ * 		log.push("commit");
+ * 	},
+ * 	{ lifetime: "handler" },
+ * );
+ *
+ * const app = express();
+ * app.use(requestScope());
+ * app.post("/orders/:id", handler({ tx: Tx }, async ({ tx }, req, res) => {
+ * 	tx.insert(req.params.id);
+ * 	res.status(201).json({ id: req.params.id });
+ * }));
+ * app.use(releaseErrors());
+ *
+ * const server = app.listen(0, "127.0.0.1");
+ * await once(server, "listening");
+ * const { port } = server.address() as AddressInfo;
+ * const response = await fetch(`http://127.0.0.1:${port}/orders/7`, { method: "POST" });
+ * assert.equal(response.status, 201);
+ * assert.deepEqual(log, ["insert 7", "commit"]);
+ * server.close();
+ * ```
+ */
+export function requestScope(
+	options: RequestScopeOptions<[req: Request, res: Response]> = {},
+): RequestHandler {
+	const defaults = requestDefaults(options);
+	return function requestScope(req, res, next) {
+		const known = transactions.get(req);
+		if (known !== undefined) {
+			known.exchange.run(next);
+			return;
+		}
+		const bindings = [
+			provide(HttpRequest, req),
+			provide(HttpResponse, res),
+			...(options.bindings?.(req, res) ?? []),
+		];
+		const exchange = new Exchange(defaults, `${req.method} ${req.path}`, bindings, () => hold());
+		if (exchange.request === undefined) {
+			exchange.closed.catch(next);
+			return;
+		}
+		const transaction: Transaction = { exchange, held: undefined };
+		transactions.set(req, transaction);
+		const hold = () => {
+			if (res.headersSent || exchange.hasFailed) return;
+			transaction.held = holdResponse(
+				res,
+				() => exchange.endHandler(res.statusCode),
+				// the innermost router's `next`, so that its own error middleware gets it
+				(error) => void deliver(transaction, error, req.next ?? next),
+			);
+		};
+		const sources = watchSources(res, (error) => exchange.failBody(error));
+		onResponseOver(req, res, () => {
+			if (!res.writableFinished) exchange.abandon();
+			for (const over of sources()) exchange.addBody(over);
+			void exchange
+				.end({ status: () => res.statusCode, isComplete: () => res.writableEnded })
+				.then((late) => late && exchange.report(late.error));
+		});
+		exchange.run(next);
+	};
+}
+
+/** Tells the resources of an error, then Express of what they made of it. */
+async function deliver(
+	{ exchange, held }: Transaction,
+	error: unknown,
+	next: NextFunction,
+): Promise<void> {
+	held?.disarm();
+	next(truthyError(await exchange.fail(error)));
+}
+
+/**
+ * Makes a route handler: injects `dependencies`, and tells the resources of its errors before Express.
+ *
+ * @throws {@link index.NoScopeError} To Express, if {@link requestScope} isn't mounted before it.
+ */
+export function handler<P>(
+	fn: (...args: Parameters<RequestHandler<P>>) => unknown,
+): RequestHandler<P>;
+export function handler<const D extends Dependencies, P>(
+	dependencies: D,
+	fn: (dependencies: Values<D>, ...args: Parameters<RequestHandler<P>>) => unknown,
+): RequestHandler<P>;
+export function handler(first: unknown, second?: unknown): RequestHandler {
+	const route = handlerArguments(first, second);
+	return function handler(req, res, next) {
+		const transaction = transactions.get(req);
+		if (transaction === undefined) {
+			next(missingMiddleware("express"));
+			return;
+		}
+		transaction.exchange
+			.work(() => inject(route, [req, res, next]))
+			.catch((error) => deliver(transaction, error, next));
+	};
+}
+
+/**
+ * Makes the error middleware that tells the resources of errors that no {@link handler} has seen. Mount it right before
+ * the app's own, and before those of sub-routers.
+ */
+export function releaseErrors(): ErrorRequestHandler {
+	return function releaseErrors(error, req, _res, next) {
+		const transaction = transactions.get(req);
+		if (transaction === undefined || transaction.exchange.hasFailed || transaction.held?.isHolding)
+			next(error);
+		else void deliver(transaction, error, next);
+	};
+}

@@ -1,1 +1,283 @@
-export {};
+/**
+ * Request scopes for Hono 4, on Node, Bun, Deno and Cloudflare Workers.
+ *
+ * @module
+ */
+
+import type { ServerResponse } from "node:http";
+import type {
+	Context,
+	Env,
+	ErrorHandler,
+	Handler,
+	HonoRequest,
+	Input,
+	MiddlewareHandler,
+	Next,
+} from "hono";
+import type { HandlerResponse } from "hono/types";
+import { bindWebStream } from "./body.ts";
+import {
+	Exchange,
+	handlerArguments,
+	inject,
+	missingMiddleware,
+	type RequestScopeOptions,
+	requestDefaults,
+} from "./http.ts";
+import { type Dependencies, provide, type Resource, token, type Values } from "./index.ts";
+import { isBodyHeader, onResponseOver } from "./node-response.ts";
+
+export type { RequestScopeOptions } from "./http.ts";
+
+/** The context, in every request scope. */
+export const HttpContext: Resource<Context> = token("HttpContext", { lifetime: "request" });
+
+/** The context's request, in every request scope. */
+export const HttpRequest: Resource<HonoRequest> = token("HttpRequest", { lifetime: "request" });
+
+/** By context, not by what is ambient: a nested request has its own. */
+const exchanges = new WeakMap<object, Exchange>();
+
+/** What the runtimes put into `c.env`: `outgoing` by Node's server, `completed` by Deno's. */
+interface RuntimeEnv {
+	readonly incoming?: Parameters<typeof onResponseOver>[0];
+	readonly outgoing?: ServerResponse;
+	readonly completed?: Promise<unknown>;
+}
+
+/**
+ * Makes a middleware that opens a scope for each request: a `"request"` scope that closes when the response is
+ * completely sent, and in it a `"handler"` scope that closes before the first byte. The latter is ambient behind it.
+ *
+ * Mount it before everything that uses resources, and wrap the app's error handler in {@link releaseErrors}.
+ *
+ * @example An app
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { Hono } from "hono";
+ * import { resource } from "yieldscope";
+ * import { handler, requestScope } from "yieldscope/hono";
+ *
+ * const log: string[] = [];
+ * const Tx = resource(
+ * 	async function* () {
+ * 		yield { insert: (row: string) => log.push(`insert ${row}`) };
+ * 		log.push("commit");
+ * 	},
+ * 	{ lifetime: "handler" },
+ * );
+ *
+ * const app = new Hono();
+ * app.use(requestScope());
+ * app.post("/orders/:id", handler({ tx: Tx }, async ({ tx }, c) => {
+ * 	const id = c.req.param("id");
+ * 	tx.insert(id);
+ * 	return c.json({ id }, 201);
+ * }));
+ *
+ * const response = await app.request("/orders/7", { method: "POST" });
+ * assert.deepEqual(await response.json(), { id: "7" });
+ * assert.deepEqual(log, ["insert 7", "commit"]);
+ * ```
+ */
+export function requestScope(options: RequestScopeOptions<[c: Context]> = {}): MiddlewareHandler {
+	const defaults = requestDefaults(options);
+	return async function requestScope(c, next) {
+		if (exchanges.has(c)) return next();
+		const bindings = [
+			provide(HttpContext, c),
+			provide(HttpRequest, c.req),
+			...(options.bindings?.(c) ?? []),
+		];
+		const exchange = new Exchange(defaults, `${c.req.method} ${c.req.path}`, bindings);
+		if (exchange.request === undefined) {
+			await exchange.closed;
+			return;
+		}
+		exchanges.set(c, exchange);
+		const delivery = new Delivery(c, exchange);
+		await exchange.work(async () => {
+			try {
+				await next();
+				if (!exchange.hasFailed) {
+					if (c.error !== undefined) {
+						const told = await exchange.fail(c.error);
+						// the app's error handler has run already; it runs again for another error
+						if (told !== c.error) throw told;
+					} else if (!c.finalized) {
+						throw new Error("The handler returned no response. Return one, or await next().");
+					} else await exchange.endHandler(c.res.status);
+				}
+			} catch (error) {
+				const told = await exchange.fail(error);
+				await dropResponse(c, told);
+				delivery.over();
+				throw asError(told);
+			}
+			delivery.begin();
+		});
+	};
+}
+
+/** Finds out, on each runtime in its own way, when a response is over. */
+class Delivery {
+	readonly #c: Context;
+	readonly #exchange: Exchange;
+	readonly #outgoing: ServerResponse | undefined;
+	readonly #completed: Promise<unknown> | undefined;
+	#isAnswered = false;
+	#isCancelled = false;
+	#isOver = false;
+
+	constructor(c: Context, exchange: Exchange) {
+		this.#c = c;
+		this.#exchange = exchange;
+		this.#bindBodies();
+		const { incoming, outgoing, completed } = (c.env ?? {}) as RuntimeEnv;
+		if (typeof outgoing?.once === "function") {
+			this.#outgoing = outgoing;
+			onResponseOver(incoming, outgoing, () => {
+				if (!outgoing.writableFinished) exchange.abandon();
+				this.over();
+			});
+			return;
+		}
+		if (completed !== undefined) {
+			this.#completed = completed;
+			const over = () => this.over();
+			completed.then(over, over);
+			return;
+		}
+		c.req.raw.signal?.addEventListener("abort", () => exchange.abandon(), { once: true });
+		try {
+			c.executionCtx.waitUntil(exchange.closed.catch(() => {}));
+		} catch {
+			// only Workers have one
+		}
+	}
+
+	/** Runs stream bodies in the request's async context: `c.body` and all stream helpers go through these two. */
+	#bindBodies(): void {
+		const c = this.#c;
+		const target = c as unknown as Record<"body" | "newResponse", (...args: unknown[]) => unknown>; // the body comes first
+		for (const name of ["body", "newResponse"] as const) {
+			const method = target[name];
+			target[name] = (data, ...rest) => {
+				if (!(data instanceof ReadableStream)) return method.call(c, data, ...rest);
+				let onEnd = () => {};
+				this.#exchange.addBody(
+					new Promise<void>((resolve) => {
+						onEnd = resolve;
+					}),
+				);
+				return method.call(c, this.#bind(data, onEnd), ...rest);
+			};
+		}
+	}
+
+	#bind(stream: ReadableStream, onEnd: () => void): ReadableStream {
+		return bindWebStream(stream, {
+			onError: (error) => this.#exchange.failBody(error),
+			onCancel: () => {
+				if (this.#c.req.method === "HEAD") return; // nobody has gone: there is nothing to send
+				this.#isCancelled = true;
+				this.#exchange.abandon();
+			},
+			onEnd,
+		});
+	}
+
+	/** The response is handed to the server. */
+	begin(): void {
+		const c = this.#c;
+		this.#isAnswered = true;
+		if (c.req.method === "HEAD") void c.res.body?.cancel().catch(() => {});
+		// an event tells; on Node, merely looking at the body halves the throughput
+		if (this.#outgoing !== undefined || this.#completed !== undefined) return;
+		if (c.req.method === "HEAD" || !c.res.body || c.req.raw.signal?.aborted) {
+			setTimeout(() => this.over(), 0);
+			return;
+		}
+		c.res = new Response(
+			this.#bind(c.res.body, () => this.over()),
+			c.res,
+		);
+	}
+
+	/** The response is over. */
+	over(): void {
+		if (this.#isOver) return;
+		this.#isOver = true;
+		const outgoing = this.#outgoing;
+		const isComplete = () =>
+			outgoing?.headersSent ? outgoing.writableEnded : this.#isAnswered && !this.#isCancelled;
+		void this.#exchange
+			.end({ status: () => (this.#c.finalized ? this.#c.res.status : 0), isComplete })
+			.then((late) => late && this.#exchange.report(late.error));
+	}
+}
+
+/** Takes back a response that won't be sent: Hono would put its headers on the error's. */
+async function dropResponse(c: Context, reason: unknown): Promise<void> {
+	if (!c.finalized) return;
+	await c.res.body?.cancel(reason).catch(() => {});
+	const names = [...c.res.headers.keys()].filter(isBodyHeader);
+	c.res = undefined;
+	c.finalized = false;
+	for (const name of names) c.header(name, undefined);
+}
+
+/**
+ * Makes a route handler: injects `dependencies`, and tells the resources of its errors before Hono.
+ *
+ * @throws {@link index.NoScopeError} If {@link requestScope} isn't mounted before it.
+ */
+export function handler<
+	E extends Env,
+	P extends string,
+	I extends Input,
+	R extends HandlerResponse<unknown>,
+>(fn: (c: Context<E, P, I>, next: Next) => R): Handler<E, P, I, R>;
+export function handler<
+	const D extends Dependencies,
+	E extends Env,
+	P extends string,
+	I extends Input,
+	R extends HandlerResponse<unknown>,
+>(
+	dependencies: D,
+	fn: (dependencies: Values<D>, c: Context<E, P, I>, next: Next) => R,
+): Handler<E, P, I, R>;
+export function handler(first: unknown, second?: unknown): Handler {
+	const route = handlerArguments(first, second);
+	return async function handler(c, next) {
+		const exchange = exchanges.get(c);
+		if (exchange === undefined) throw missingMiddleware("hono");
+		try {
+			return (await exchange.work(() => inject(route, [c, next]))) as Response; // the overloads say so
+		} catch (error) {
+			throw asError(await exchange.fail(error));
+		}
+	};
+}
+
+/**
+ * Wraps the app's error handler, `app.onError(releaseErrors(onError))`, so that the resources are told of an error first,
+ * also of one that no {@link handler} has seen. A sub-app's own error handler needs it as well.
+ */
+export function releaseErrors<E extends Env>(onError: ErrorHandler<E>): ErrorHandler<E> {
+	return async function releaseErrors(error, c) {
+		const exchange = exchanges.get(c);
+		const told =
+			exchange === undefined || exchange.hasFailed ? error : asError(await exchange.fail(error));
+		return onError(told, c);
+	};
+}
+
+/** Hono's error handlers are given nothing but errors: anything else would pass them by. */
+function asError(error: unknown): Error {
+	return error instanceof Error
+		? error
+		: new Error(`A non-error was thrown: ${String(error)}`, { cause: error });
+}

@@ -1,1 +1,203 @@
-export {};
+/**
+ * Request scopes for Koa 2 and 3.
+ *
+ * @module
+ */
+
+import type {
+	Context,
+	DefaultContext,
+	DefaultState,
+	Middleware,
+	Next,
+	Request,
+	Response,
+} from "koa";
+import { bindNodeStream, bindWebStream, isNodeStream } from "./body.ts";
+import {
+	Exchange,
+	handlerArguments,
+	inject,
+	missingMiddleware,
+	type RequestScopeOptions,
+	requestDefaults,
+	truthyError,
+} from "./http.ts";
+import { type Dependencies, provide, type Resource, token, type Values } from "./index.ts";
+import {
+	type HeldResponse,
+	holdResponse,
+	onResponseOver,
+	streamOver,
+	watchSources,
+} from "./node-response.ts";
+
+export type { RequestScopeOptions } from "./http.ts";
+
+/** The context, in every request scope. */
+export const HttpContext: Resource<Context> = token("HttpContext", { lifetime: "request" });
+
+/** The context's request, in every request scope. */
+export const HttpRequest: Resource<Request> = token("HttpRequest", { lifetime: "request" });
+
+/** The context's response, in every request scope: a `"handler"` resource can still change it when it is released. */
+export const HttpResponse: Resource<Response> = token("HttpResponse", { lifetime: "request" });
+
+const exchanges = new WeakMap<object, Exchange>();
+
+/**
+ * Makes a middleware that opens a scope for each request: a `"request"` scope that closes when the response is
+ * completely sent, and in it a `"handler"` scope that closes before the first byte. The latter is ambient behind it.
+ *
+ * Mount it before everything that uses resources, but behind the app's own error middleware: one mounted inside
+ * swallows errors before the resources are told.
+ *
+ * @example A server
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { once } from "node:events";
+ * import type { AddressInfo } from "node:net";
+ * import Koa from "koa";
+ * import { resource } from "yieldscope";
+ * import { handler, requestScope } from "yieldscope/koa";
+ *
+ * const log: string[] = [];
+ * const Tx = resource(
+ * 	async function* () {
+ * 		yield { insert: (row: string) => log.push(`insert ${row}`) };
+ * 		log.push("commit");
+ * 	},
+ * 	{ lifetime: "handler" },
+ * );
+ *
+ * const app = new Koa();
+ * app.use(requestScope());
+ * app.use(handler({ tx: Tx }, async ({ tx }, ctx) => {
+ * 	tx.insert(ctx.path);
+ * 	ctx.status = 201;
+ * 	ctx.body = { path: ctx.path };
+ * }));
+ *
+ * const server = app.listen(0, "127.0.0.1");
+ * await once(server, "listening");
+ * const { port } = server.address() as AddressInfo;
+ * const response = await fetch(`http://127.0.0.1:${port}/orders`, { method: "POST" });
+ * assert.equal(response.status, 201);
+ * assert.deepEqual(log, ["insert /orders", "commit"]);
+ * server.close();
+ * ```
+ */
+export function requestScope(options: RequestScopeOptions<[ctx: Context]> = {}): Middleware {
+	const defaults = requestDefaults(options);
+	return async function requestScope(ctx: Context, next: Next): Promise<void> {
+		const known = exchanges.get(ctx.req);
+		if (known !== undefined) return known.run(next);
+		const { req, res } = ctx;
+		let held: HeldResponse | undefined;
+		let dropHeld: (error: unknown) => void = () => {};
+		const dropped = new Promise<never>((_resolve, reject) => {
+			dropHeld = reject;
+		});
+		const bindings = [
+			provide(HttpContext, ctx),
+			provide(HttpRequest, ctx.request),
+			provide(HttpResponse, ctx.response),
+			...(options.bindings?.(ctx) ?? []),
+		];
+		const exchange = new Exchange(defaults, `${ctx.method} ${ctx.path}`, bindings, () => {
+			if (res.headersSent || exchange.hasFailed) return;
+			// for who answers past Koa, on ctx.res
+			held = holdResponse(res, () => exchange.endHandler(res.statusCode), dropHeld);
+		});
+		if (exchange.request === undefined) {
+			await exchange.closed;
+			return;
+		}
+		exchanges.set(req, exchange);
+		let isAnswered = false;
+		const sources = watchSources(res, (error) => exchange.failBody(error));
+		onResponseOver(req, res, () => {
+			if (!res.writableFinished) exchange.abandon();
+			for (const over of sources()) exchange.addBody(over);
+			const isComplete = () => (res.headersSent ? res.writableEnded : isAnswered);
+			void exchange
+				.end({ status: () => ctx.status, isComplete })
+				.then((late) => late && ctx.app.emit("error", late.error, ctx));
+		});
+		await exchange.work(async () => {
+			try {
+				await Promise.race([next(), dropped]);
+				const failed = followBody(ctx, exchange);
+				held?.disarm();
+				await exchange.endHandler(ctx.status);
+				if (failed.length > 0) throw failed[0];
+				isAnswered = true;
+			} catch (error) {
+				dropBody(ctx.body, error);
+				const told = truthyError(await exchange.fail(error));
+				// Koa leaves a response hanging whose head is sent
+				if (ctx.headerSent && !res.writableEnded) res.destroy();
+				throw told;
+			}
+		});
+	};
+}
+
+/**
+ * Keeps the request scope open until a stream body's own cleanup is done, and runs the body in the current context.
+ *
+ * @returns Where the error of a body is put that fails before Koa listens to it, which Koa 3 doesn't do by itself.
+ */
+function followBody(ctx: Context, exchange: Exchange): unknown[] {
+	const failed: unknown[] = [];
+	const body: unknown = ctx.body;
+	const onError = (error: unknown) => {
+		failed.push(error);
+		exchange.failBody(error);
+	};
+	if (isNodeStream(body)) {
+		exchange.addBody(streamOver(body, onError));
+		bindNodeStream(body);
+	} else if (body instanceof ReadableStream) {
+		if (ctx.method === "HEAD") void body.cancel().catch(onError);
+		else {
+			exchange.addBody(
+				new Promise<void>((resolve) => {
+					ctx.body = bindWebStream(body, { onError, onEnd: resolve });
+				}),
+			);
+		}
+	}
+	return failed;
+}
+
+/** Ends a body that won't be sent. */
+function dropBody(body: unknown, reason: unknown): void {
+	if (isNodeStream(body)) body.destroy();
+	else if (body instanceof ReadableStream && !body.locked) body.cancel(reason).catch(() => {});
+}
+
+/**
+ * Makes a middleware: injects `dependencies`, and tells the resources of its errors before Koa.
+ *
+ * @throws {@link index.NoScopeError} If {@link requestScope} isn't mounted before it.
+ */
+export function handler<S = DefaultState, C = DefaultContext>(
+	fn: (...args: Parameters<Middleware<S, C>>) => unknown,
+): Middleware<S, C>;
+export function handler<const D extends Dependencies, S = DefaultState, C = DefaultContext>(
+	dependencies: D,
+	fn: (dependencies: Values<D>, ...args: Parameters<Middleware<S, C>>) => unknown,
+): Middleware<S, C>;
+export function handler(first: unknown, second?: unknown): Middleware {
+	const route = handlerArguments(first, second);
+	return async function handler(ctx, next) {
+		const exchange = exchanges.get(ctx.req);
+		if (exchange === undefined) throw missingMiddleware("koa");
+		try {
+			await exchange.work(() => inject(route, [ctx, next]));
+		} catch (error) {
+			throw truthyError(await exchange.fail(error));
+		}
+	};
+}

@@ -194,6 +194,8 @@ export class Owner {
 	state: "open" | "closing" | "releasing" | "closed" = "open";
 	completed = false;
 	failure: Failure | undefined;
+	/** Told once, when there first is something to release or to wait for. */
+	onFirstUse: (() => void) | undefined;
 	/** What the resources of an incomplete scope see, once it is needed. */
 	incomplete: ScopeIncompleteError | undefined;
 	aborted: { readonly reason: unknown } | undefined;
@@ -240,6 +242,7 @@ export class Owner {
 		this.concurrent = options.release === "concurrent";
 		this.reporter = options.onReleaseError;
 		this.bindings = options.bindings;
+		this.onFirstUse = options.onFirstUse;
 		if (parent !== undefined) this.#joinParent(parent);
 	}
 
@@ -250,7 +253,8 @@ export class Owner {
 		this.nextSibling = undefined;
 		if (parent.lastChild !== undefined) parent.lastChild.nextSibling = this;
 		parent.lastChild = this;
-		if (!this.held) parent.busy++;
+		if (this.held) parent.#touch();
+		else parent.begin();
 		if (parent.aborted !== undefined) this.abort(parent.aborted.reason);
 	}
 
@@ -451,6 +455,7 @@ export class Owner {
 	}
 
 	beginSetup(instance: Instance): void {
+		this.#touch();
 		const { setups } = this;
 		const innermost = setups[setups.length - 1];
 		const { creator } = instance;
@@ -470,6 +475,7 @@ export class Owner {
 
 	/** Registers a callback: with the setup that does so, if it is one of this scope's. */
 	register(run: (() => unknown) | undefined, frame: Frame | undefined): void {
+		this.#touch();
 		const callback = new Callback(this.nextSequence(), run);
 		if (frame instanceof Instance && frame.pending && frame.owner === this) {
 			frame.registered ??= [];
@@ -480,8 +486,16 @@ export class Owner {
 		this.entries.push(callback);
 	}
 
+	#touch(): void {
+		const { onFirstUse } = this;
+		if (onFirstUse === undefined) return;
+		this.onFirstUse = undefined;
+		onFirstUse();
+	}
+
 	/** Counts something that close waits for. */
 	begin(): void {
+		this.#touch();
 		this.busy++;
 	}
 
@@ -545,6 +559,7 @@ interface OwnerOptions {
 	readonly release?: "sequential" | "concurrent" | undefined;
 	readonly onReleaseError?: ErrorReporter | undefined;
 	readonly bindings?: Replacement[] | undefined;
+	readonly onFirstUse?: (() => void) | undefined;
 }
 
 function runFrame<A, R>(frame: Frame, fn: (argument: A) => R, argument: A): R {

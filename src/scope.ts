@@ -55,6 +55,8 @@ export interface ScopeOptions {
 	 * @defaultValue the enclosing scope's; outermost, `console.error`
 	 */
 	readonly onReleaseError?: ((error: unknown) => void) | undefined;
+	/** Called once, when the scope first gets something to release or to wait for: adapters need to do nothing before. */
+	readonly onFirstUse?: (() => void) | undefined;
 }
 
 /** The engine's view of a public {@link Scope}. */
@@ -296,6 +298,16 @@ export class Scope implements AsyncDisposable {
 	}
 
 	/**
+	 * Aborts {@link Scope.signal} like {@link Scope.abort}, but leaves the outcome to the work: what completes all the
+	 * same has succeeded.
+	 *
+	 * @defaultValue `reason`: an `AbortError`
+	 */
+	cancel(reason?: unknown): void {
+		this.#owner.abort(reason);
+	}
+
+	/**
 	 * Releases one resource now, and whatever depends on it, as after success: a connection need not be pinned while a
 	 * response streams. The next `use` sets it up anew. Does nothing if it isn't acquired.
 	 *
@@ -386,6 +398,11 @@ export class Scope implements AsyncDisposable {
 		};
 	}
 
+	/** Gives an error that can't reach a caller to the nearest `onReleaseError`, as the scope itself does. */
+	report(error: unknown): void {
+		this.#owner.report(error);
+	}
+
 	/** Tells what is open here and below, for logs and debugging. Values are never part of it. */
 	inspect(): ScopeSnapshot {
 		return snapshotOf(this.#owner);
@@ -461,10 +478,14 @@ function closeHeldScope(owner: Owner): Promise<void> {
 	return closed;
 }
 
-/** The nearest async scope of what is running. */
+/**
+ * The nearest async scope of what is running. A handler's is over before the first byte; what streams the rest goes on
+ * in the request's.
+ */
 export function ambientOwner(frame: Frame | undefined): Owner | undefined {
 	let owner = frame?.owner;
-	while (owner?.sync) owner = owner.parent;
+	while (owner?.sync || (owner?.lifetime === "handler" && owner.state === "closed"))
+		owner = owner.parent;
 	return owner;
 }
 

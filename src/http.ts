@@ -1,0 +1,325 @@
+import {
+	type Binding,
+	type Dependencies,
+	NoScopeError,
+	type Outcome,
+	openScope,
+	type Scope,
+	ScopeError,
+	tryCurrentScope,
+	useAll,
+	type Values,
+	withScope,
+} from "./index.ts";
+
+/** The options of an adapter's `requestScope`; `A` are the framework's own objects. */
+export interface RequestScopeOptions<A extends unknown[]> {
+	/**
+	 * The scope that encloses every request, as a rule the `"app"` scope.
+	 *
+	 * @defaultValue the scope that is ambient when the middleware is made, if any
+	 */
+	readonly parent?: Scope | undefined;
+	/** Values and replacements for one request. */
+	readonly bindings?: ((...framework: A) => readonly Binding[]) | undefined;
+	/**
+	 * How long a handler may go on after its client has gone, before its resources are released under it, in
+	 * milliseconds.
+	 *
+	 * @defaultValue 30000
+	 */
+	readonly abortGrace?: number | undefined;
+	/**
+	 * Receives the errors that can't reach the client or the framework.
+	 *
+	 * @defaultValue the enclosing scope's
+	 */
+	readonly onReleaseError?: ((error: unknown) => void) | undefined;
+}
+
+/** {@link RequestScopeOptions} with what is decided once for all requests. */
+export interface RequestDefaults {
+	readonly parent: Scope | null;
+	readonly abortGrace: number;
+	readonly onReleaseError: ((error: unknown) => void) | undefined;
+}
+
+/** Decides what is the same for all requests. */
+export function requestDefaults(options: RequestScopeOptions<never>): RequestDefaults {
+	return {
+		parent: options.parent ?? tryCurrentScope() ?? null,
+		abortGrace: options.abortGrace ?? 30_000,
+		onReleaseError: options.onReleaseError,
+	};
+}
+
+/** What there is to know about a response when it is over. */
+export interface ResponseState {
+	status(): number;
+	/** Whether the handler gave all of it, though the client may not have got it. */
+	isComplete(): boolean;
+}
+
+/**
+ * The life of one request: a `"request"` scope, and in it a `"handler"` scope that is ambient in the handlers.
+ *
+ * Success: {@link Exchange.endHandler} before the first byte, {@link Exchange.end} after the last. Failure:
+ * {@link Exchange.fail}, before the framework makes a response of the error.
+ */
+export class Exchange {
+	/** Open until the response is over. Unset if it couldn't be opened. */
+	readonly request: Scope | undefined;
+	/** Open until the first byte. */
+	readonly handler: Scope | undefined;
+	/** Settles when everything is released; rejects if that, or the work, failed. */
+	readonly closed: Promise<unknown>;
+	readonly #abortGrace: number;
+	readonly #bodies: Promise<unknown>[] = [];
+	readonly #work = new Set<Promise<unknown>>();
+	#finish: () => void = () => {};
+	#failing: Promise<unknown> | undefined;
+	#bodyFailure: { readonly error: unknown } | undefined;
+	#handlerEnd: Promise<void> | undefined;
+
+	/** @param onHandlerUse - Called when there first is something that must be released before the first byte. */
+	constructor(
+		defaults: RequestDefaults,
+		name: string,
+		bindings: readonly Binding[],
+		onHandlerUse?: () => void,
+	) {
+		const { parent, abortGrace, onReleaseError } = defaults;
+		let opened: Scope | undefined;
+		// not openScope(): the enclosing scope's close is to wait for requests, not to close them
+		this.closed = withScope(
+			{ parent, bindings, onReleaseError, name, lifetime: "request" },
+			(scope) => {
+				opened = scope;
+				return new Promise<void>((resolve) => {
+					this.#finish = resolve;
+				});
+			},
+		);
+		this.closed.catch(() => {}); // it is looked at in #close
+		this.#abortGrace = abortGrace;
+		this.request = opened;
+		if (opened !== undefined) {
+			this.handler = openScope({ parent: opened, lifetime: "handler", onFirstUse: onHandlerUse });
+		}
+	}
+
+	/** Whether its resources have been told of a failure. */
+	get hasFailed(): boolean {
+		return this.#failing !== undefined;
+	}
+
+	/** Whether a handler of whose end we know is at work. */
+	get isWorking(): boolean {
+		return this.#work.size > 0;
+	}
+
+	/** Runs `fn` with the handler's scope ambient. */
+	run<R>(fn: () => R): R {
+		return (this.handler as Scope).run(fn); // adapters don't go on without one
+	}
+
+	/** Runs a handler, which the release after an abort waits for. */
+	work<R>(fn: () => Promise<R>): Promise<R> {
+		const working = this.run(fn);
+		this.#work.add(working);
+		const done = () => this.#work.delete(working);
+		working.then(done, done);
+		return working;
+	}
+
+	/** Keeps the request scope open until `body` has settled. */
+	addBody(body: Promise<unknown>): void {
+		this.#bodies.push(body);
+	}
+
+	/**
+	 * Releases the handler's resources, before the first byte of a response.
+	 *
+	 * @param status - The response's; a 5xx is a failure, though nobody threw it.
+	 * @throws What a release threw: the response is to be dropped.
+	 */
+	endHandler(status: number): Promise<void> {
+		this.#handlerEnd ??= this.#endHandler(status);
+		return this.#handlerEnd;
+	}
+
+	async #endHandler(status: number): Promise<void> {
+		const { handler, request } = this;
+		if (handler === undefined || request === undefined || handler.disposed) return;
+		const declared =
+			status >= 500 ? new ScopeError(`The response has the status ${status}.`) : undefined;
+		if (declared !== undefined) handler.fail(declared);
+		const before = handler.outcome;
+		handler.complete();
+		const after = await outcomeOf(handler, handler.disposeAsync());
+		if (after.type !== "failure") return;
+		// a failure that was declared in good order, by a status or by fail(), leaves the response as it is
+		if (before.type !== "failure" || !Object.is(before.error, after.error)) throw after.error;
+		request.fail(after.error);
+	}
+
+	/**
+	 * The work failed with `error`: releases both scopes with it.
+	 *
+	 * @returns The error that the framework is to see: what the resources made of it.
+	 */
+	async fail(error: unknown): Promise<unknown> {
+		if (this.#failing !== undefined) {
+			await this.#failing;
+			return error;
+		}
+		this.#failing = this.#fail(error);
+		return this.#failing;
+	}
+
+	async #fail(error: unknown): Promise<unknown> {
+		const { handler, request } = this;
+		if (handler === undefined || request === undefined) return error;
+		await this.#handlerEnd?.catch(() => {}); // whoever called endHandler has it
+		const told = await failScope(handler, error, () => handler.disposeAsync());
+		return failScope(request, told, () => {
+			this.#finish();
+			return this.closed;
+		});
+	}
+
+	/** The client has gone: tells the handler so. */
+	abandon(): void {
+		this.request?.cancel(clientGone());
+	}
+
+	/** Gives an error that can't reach anybody else to `onReleaseError`. */
+	report(error: unknown): void {
+		this.request?.report(error);
+	}
+
+	/** The body failed half-way. */
+	failBody(error: unknown): void {
+		this.#bodyFailure ??= { error };
+	}
+
+	/**
+	 * The response is over: waits for the handler and the body, and releases what is left.
+	 *
+	 * @param response - Looked at when they have settled: the status, and whether the handler completed the response.
+	 * @returns An error that nobody has been told of yet.
+	 */
+	async end(response: ResponseState): Promise<{ readonly error: unknown } | undefined> {
+		const { request } = this;
+		if (request === undefined) return undefined;
+		await this.#settled();
+		const failure =
+			this.#bodyFailure ?? (response.isComplete() ? undefined : { error: clientGone() });
+		if (this.#failing !== undefined || failure !== undefined) {
+			const told = await this.fail(failure?.error);
+			return failure === undefined || Object.is(told, failure.error) ? undefined : { error: told };
+		}
+		try {
+			await this.endHandler(response.status());
+		} catch (error) {
+			return { error: await this.fail(error) };
+		}
+		const before = request.outcome;
+		request.complete();
+		this.#finish();
+		const after = await outcomeOf(request, this.closed);
+		if (after.type !== "failure") return undefined;
+		return before.type === "failure" && Object.is(before.error, after.error) ? undefined : after;
+	}
+
+	/** Resolves when handlers and body are done, or their time is up once the client has gone. */
+	async #settled(): Promise<void> {
+		const all = async () => {
+			while (this.#work.size > 0) await Promise.allSettled(this.#work);
+			await Promise.allSettled(this.#bodies);
+			await this.#handlerEnd?.catch(() => {});
+		};
+		if (!this.request?.signal.aborted) return all();
+		let timer: ReturnType<typeof setTimeout> | undefined;
+		const grace = new Promise<void>((resolve) => {
+			timer = setTimeout(resolve, this.#abortGrace);
+		});
+		await Promise.race([all(), grace]);
+		clearTimeout(timer);
+	}
+}
+
+/** Closes a scope whose work failed with `error`; gives what its resources made of it. */
+async function failScope(
+	scope: Scope,
+	error: unknown,
+	close: () => Promise<unknown>,
+): Promise<unknown> {
+	const failedBefore = scope.disposed || scope.outcome.type === "failure";
+	scope.fail(error);
+	const outcome = await outcomeOf(scope, close());
+	return failedBefore || outcome.type !== "failure" ? error : outcome.error;
+}
+
+/** How a scope ended, once it has closed. What failed on top of the outcome's own error is reported. */
+async function outcomeOf(scope: Scope, closing: Promise<unknown>): Promise<Outcome> {
+	try {
+		await closing;
+	} catch (error) {
+		const { outcome } = scope;
+		let rest = error;
+		while (outcome.type === "failure" && !Object.is(rest, outcome.error) && isSuppressed(rest)) {
+			scope.report(rest.error);
+			rest = rest.suppressed;
+		}
+	}
+	return scope.outcome;
+}
+
+function isSuppressed(
+	error: unknown,
+): error is { readonly error: unknown; readonly suppressed: unknown } {
+	return typeof error === "object" && error !== null && "error" in error && "suppressed" in error;
+}
+
+function clientGone(): DOMException {
+	return new DOMException(
+		"The client closed the connection before the response was complete.",
+		"AbortError",
+	);
+}
+
+/** Splits the arguments of an adapter's `handler`. */
+export function handlerArguments(
+	first: unknown,
+	second: unknown,
+): {
+	readonly dependencies: Dependencies | undefined;
+	readonly fn: (...args: unknown[]) => unknown;
+} {
+	const [dependencies, fn] =
+		second === undefined ? [undefined, first] : [first as Dependencies, second];
+	if (typeof fn !== "function") throw new TypeError("Expected handler() to be given a function.");
+	return { dependencies, fn: fn as (...args: unknown[]) => unknown };
+}
+
+/** Acquires a handler's dependencies, and calls it with them and the framework's own arguments. */
+export async function inject(
+	{ dependencies, fn }: ReturnType<typeof handlerArguments>,
+	args: readonly unknown[],
+): Promise<unknown> {
+	if (dependencies === undefined) return fn(...args);
+	return fn((await useAll(dependencies)) as Values<Dependencies>, ...args);
+}
+
+/** Says that the middleware is missing. */
+export function missingMiddleware(entry: string): NoScopeError {
+	return new NoScopeError(
+		`Cannot run this handler(): the request has no scope. Mount requestScope() of "yieldscope/${entry}" before the routes: app.use(requestScope()).`,
+	);
+}
+
+/** Frameworks test errors for truth; anything can be thrown. */
+export function truthyError(error: unknown): unknown {
+	return error || new Error(`A falsy value was thrown: ${String(error)}`, { cause: error });
+}

@@ -1,0 +1,259 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Socket } from "node:net";
+import type { Readable } from "node:stream";
+
+/** Before Node 24, a response that is queued behind another gets no `close` when the client goes; its socket does. */
+const needsSocket = Number(globalThis.process?.versions?.node?.split(".")[0] ?? 24) < 24;
+const bySocket = new WeakMap<Socket, Set<() => void>>();
+
+/** Calls `callback` once, when the response is over: completely sent, or never to be. */
+export function onResponseOver(
+	req: Pick<IncomingMessage, "socket"> | undefined,
+	res: ServerResponse,
+	callback: () => void,
+): void {
+	const callbacks = needsSocket && req?.socket ? callbacksOf(req.socket) : undefined;
+	let over = false;
+	const fire = () => {
+		if (over) return;
+		over = true;
+		callbacks?.delete(fire);
+		// the body's own cleanup, which an abort starts, comes after the response's `close`
+		setImmediate(callback);
+	};
+	callbacks?.add(fire);
+	res.once("close", fire);
+	if (res.destroyed || res.closed) fire();
+}
+
+/** One listener for a socket, not one for each request that comes over it. */
+function callbacksOf(socket: Socket): Set<() => void> {
+	let callbacks = bySocket.get(socket);
+	if (callbacks === undefined) {
+		const added = new Set<() => void>();
+		callbacks = added;
+		bySocket.set(socket, added);
+		socket.once("close", () => {
+			for (const callback of added) callback();
+		});
+	}
+	return callbacks;
+}
+
+/**
+ * Follows the streams that are piped into a response. One that fails cuts the connection, as a pipeline does.
+ *
+ * @returns Lists, for each that has been destroyed, when its own cleanup is done. A bare `pipe()` leaves its source
+ *   alone when the client goes: there is nothing to wait for.
+ */
+export function watchSources(
+	res: ServerResponse,
+	onError: (error: unknown) => void,
+): () => Promise<void>[] {
+	const sources = new Map<Readable, Promise<void>>();
+	res.on("pipe", (source: Readable) => {
+		if (sources.has(source)) return;
+		sources.set(
+			source,
+			streamOver(source, (error) => {
+				onError(error);
+				if (!res.writableEnded) res.destroy();
+			}),
+		);
+	});
+	return () => [...sources].filter(([source]) => source.destroyed).map(([, over]) => over);
+}
+
+/** Resolves when a stream has closed; `onError` gets what made it fail, if that isn't the client's going. */
+export function streamOver(stream: Readable, onError: (error: unknown) => void): Promise<void> {
+	return new Promise((resolve) => {
+		stream.on("error", (error: Error & { code?: string }) => {
+			if (error.code !== "ERR_STREAM_PREMATURE_CLOSE" && error.name !== "AbortError")
+				onError(error);
+		});
+		if (stream.closed) resolve();
+		else stream.once("close", resolve);
+	});
+}
+
+/** The ways to send something. */
+const operations = ["writeHead", "write", "end", "flushHeaders"] as const;
+type Operation = (typeof operations)[number];
+type AnyFunction = (...args: unknown[]) => unknown;
+
+/** What throws once the head counts as sent. */
+const headerSetters = ["setHeader", "appendHeader", "removeHeader", "setHeaders"] as const;
+
+/** How much is queued before `write` asks for a pause: more than any zlib stream buffers, or those would miss `drain`. */
+const queueLimit = 128 * 1024;
+
+/** Headers that describe the body of a response, and go when it is dropped. */
+const bodyHeader =
+	/^(?:content-(?!security)|etag$|last-modified$|accept-ranges$|location$|transfer-encoding$|trailer$|expires$|cache-control$)/;
+
+/** Whether a header describes the body of a response. */
+export function isBodyHeader(name: string): boolean {
+	return bodyHeader.test(name.toLowerCase());
+}
+
+function refuseHeader(): never {
+	throw Object.assign(new Error("Cannot set headers after they are sent to the client"), {
+		code: "ERR_HTTP_HEADERS_SENT",
+	});
+}
+
+/** A response whose sending is held back. */
+export interface HeldResponse {
+	/** Whether something waits to be sent. */
+	readonly isHolding: boolean;
+	/** Lets everything pass from now on. */
+	disarm(): void;
+}
+
+/**
+ * Holds back everything that is sent until `before` is done; when that fails, drops it and calls `fail` instead.
+ *
+ * Only public members of the response are touched, on the instance. While it is held the response looks as it would
+ * have: `headersSent` is true, a second answer throws.
+ */
+export function holdResponse(
+	res: ServerResponse,
+	before: () => Promise<void>,
+	fail: (error: unknown) => void,
+): HeldResponse {
+	const target = res as unknown as Record<string, AnyFunction>; // its methods, by name
+	const below = new Map<Operation, AnyFunction>();
+	const owned = new Set<Operation>();
+	for (const name of operations) {
+		if (Object.hasOwn(res, name)) owned.add(name);
+		below.set(name, target[name] as AnyFunction);
+	}
+	const guarded = new Map<string, PropertyDescriptor | undefined>();
+	const initialStatus = res.statusCode;
+	/** armed -> held -> open, or armed -> held -> dropped, or armed -> open */
+	let state: "armed" | "held" | "open" | "dropped" = "armed";
+	let queue: { readonly name: Operation; readonly args: unknown[] }[] = [];
+	let queuedBytes = 0;
+	let ended = false;
+	let hasHead = false;
+	let implicit = false;
+	let paused = false;
+
+	const send = (name: Operation, args: unknown[]) =>
+		(below.get(name) as AnyFunction).apply(res, args);
+
+	const hold = () => {
+		state = "held";
+		Object.defineProperty(res, "headersSent", { configurable: true, get: () => true });
+		Object.defineProperty(res, "writableEnded", { configurable: true, get: () => ended });
+		for (const name of headerSetters) {
+			if (typeof target[name] !== "function") continue;
+			guarded.set(name, Object.getOwnPropertyDescriptor(res, name));
+			target[name] = refuseHeader;
+		}
+		before().then(replay, drop);
+	};
+	const unhold = () => {
+		Reflect.deleteProperty(res, "headersSent");
+		Reflect.deleteProperty(res, "writableEnded");
+		for (const [name, before] of guarded) {
+			if (before === undefined) Reflect.deleteProperty(res, name);
+			else Object.defineProperty(res, name, before);
+		}
+		guarded.clear();
+	};
+	const replay = () => {
+		unhold();
+		state = "open";
+		let flowing: unknown = true;
+		try {
+			for (const { name, args } of queue) {
+				const result = send(name, args);
+				if (name === "write") flowing = result;
+			}
+		} catch (error) {
+			drop(error); // a bad header or chunk, which would have been thrown at the caller
+			return;
+		}
+		queue = [];
+		if (paused && flowing !== false && !ended && !res.destroyed) res.emit("drain");
+	};
+	const drop = (error: unknown) => {
+		unhold();
+		state = "dropped";
+		queue = [];
+		// what was put over these, as compression is, believes that the response has ended: it goes as well
+		for (const name of operations) {
+			if (owned.has(name)) target[name] = below.get(name) as AnyFunction;
+			else Reflect.deleteProperty(res, name);
+		}
+		if (!res.headersSent) {
+			for (const name of res.getHeaderNames()) if (isBodyHeader(name)) res.removeHeader(name);
+			res.statusCode = initialStatus;
+			res.statusMessage = undefined as unknown as string; // Node's own initial value
+		}
+		fail(error);
+	};
+	/** As Node's own implicit head does, so that listeners of on-headers run at their usual moment. */
+	const implicitHead = () => {
+		if (hasHead) return;
+		implicit = true;
+		(target.writeHead as AnyFunction).call(res, res.statusCode);
+		implicit = false;
+		if (!hasHead) begin();
+	};
+	const begin = () => {
+		hasHead = true;
+		if (state === "armed") hold();
+	};
+
+	const held: Record<Operation, AnyFunction> = {
+		writeHead(...args) {
+			if (state === "open") return send("writeHead", args);
+			if (state === "dropped" || hasHead) return res;
+			begin();
+			if (!implicit) {
+				if (typeof args[0] === "number") res.statusCode = args[0];
+				queue.push({ name: "writeHead", args });
+			}
+			return res;
+		},
+		flushHeaders(...args) {
+			if (state === "open") return send("flushHeaders", args);
+			if (state === "dropped") return undefined;
+			implicitHead();
+			queue.push({ name: "flushHeaders", args });
+			return undefined;
+		},
+		write(...args) {
+			if (state === "open") return send("write", args);
+			if (state === "dropped") return true;
+			implicitHead();
+			if (ended) return false;
+			queue.push({ name: "write", args });
+			queuedBytes += (args[0] as { length?: number } | undefined)?.length ?? 0;
+			paused ||= queuedBytes >= queueLimit;
+			return queuedBytes < queueLimit;
+		},
+		end(...args) {
+			if (state === "open") return send("end", args);
+			if (state === "dropped") return res;
+			implicitHead();
+			if (!ended) {
+				ended = true;
+				queue.push({ name: "end", args });
+			}
+			return res;
+		},
+	};
+	for (const name of operations) target[name] = held[name];
+
+	return {
+		get isHolding() {
+			return state === "held";
+		},
+		disarm() {
+			if (state === "armed") state = "open";
+		},
+	};
+}
