@@ -1,9 +1,12 @@
+import { expect } from "vitest";
 import {
 	type Dependencies,
 	type Resource,
 	type ResourceOptions,
 	resource,
+	ScopeError,
 	ScopeIncompleteError,
+	SuppressedError,
 } from "../src/index.ts";
 
 /** A resource whose value is its name. It logs `+a`, then `-a:success`, `-a:failure` or `-a:incomplete`. */
@@ -60,4 +63,65 @@ export async function rejection(promise: PromiseLike<unknown>): Promise<unknown>
 		return error;
 	}
 	throw new Error(`expected a rejection, got ${String(value)}`);
+}
+
+/** A resource that adds what its release is told to `seen`, `"success"` or the error, and throws the error on. */
+export function witness(
+	seen: unknown[],
+	name = "witness",
+	dependencies: Dependencies = {},
+): Resource<string> {
+	return resource(
+		dependencies,
+		async function* () {
+			try {
+				yield name;
+			} catch (error) {
+				seen.push(error);
+				throw error;
+			}
+			seen.push("success");
+		},
+		{ name },
+	);
+}
+
+/** A resource whose release answers whatever it is told with `thrown`. */
+export function thrower(
+	thrown: unknown,
+	name = "thrower",
+	dependencies: Dependencies = {},
+): Resource<string> {
+	return resource(
+		dependencies,
+		async function* () {
+			try {
+				yield name;
+			} finally {
+				// biome-ignore lint/correctness/noUnsafeFinally: replacing the error is the point
+				throw thrown;
+			}
+		},
+		{ name },
+	);
+}
+
+/** Checks the class and the code of one of yieldscope's errors. */
+export function expectError<E extends ScopeError>(
+	error: unknown,
+	type: new (...args: never[]) => E,
+	code: string,
+): asserts error is E {
+	expect(error).toBeInstanceOf(type);
+	expect(error).toBeInstanceOf(ScopeError);
+	expect(error).toMatchObject({ name: type.name, code });
+}
+
+/** Checks that `error` is TC39's `SuppressedError(newest, older)`, by identity. */
+export function expectSuppressed(error: unknown, newest: unknown, older: unknown): void {
+	expect(error).toBeInstanceOf(SuppressedError);
+	const both = error as InstanceType<typeof SuppressedError>;
+	expect(both.name).toBe("SuppressedError");
+	expect(both.error).toBe(newest);
+	expect(both.suppressed).toBe(older);
 }
