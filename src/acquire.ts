@@ -1,3 +1,4 @@
+import { close } from "./close.ts";
 import { disposerOf, syncDisposerOf } from "./disposer.ts";
 import {
 	CircularDependencyError,
@@ -18,6 +19,7 @@ import {
 	isWithin,
 	Owner,
 } from "./owner.ts";
+import { closeGenerator } from "./release.ts";
 import {
 	type Definition,
 	isSame,
@@ -55,6 +57,39 @@ export function acquire(
 	}
 }
 
+/** {@link find} for a scope that can't wait: what it finds is ready. */
+export function findSync(
+	origin: Owner,
+	definition: Definition,
+	options: UseOptions | undefined,
+	frame: Frame | undefined,
+): Acquisition {
+	const found = find(origin, definition, options, frame);
+	if (found.state === "failed") throw found.error;
+	if (found.state !== "pending") return found;
+	const error = asynchronousError(found);
+	if (found.owner.sync) letGo(found, error);
+	throw error;
+}
+
+/** Takes a setup that proved to be asynchronous out of its sync scope: one that can wait releases what it acquires. */
+function letGo(instance: Instance, error: unknown): void {
+	const { owner } = instance;
+	owner.forget(instance);
+	owner.endSetup(instance);
+	let parent = owner.parent;
+	while (parent?.sync) parent = parent.parent;
+	const late = new Owner(owner.scope, false, parent, {
+		name: owner.name,
+		onReleaseError: (lateError) => owner.report(lateError),
+	});
+	late.closesItself(false);
+	instance.owner = late;
+	late.beginSetup(instance);
+	late.fail(error, true);
+	void close(late)?.then(() => late.failure?.isNews && late.report(late.failure.combined()));
+}
+
 /** Finds what `definition` means in `origin`, and starts its setup if nobody has. */
 export function find(
 	origin: Owner,
@@ -73,6 +108,8 @@ export function find(
 		if (shared.state === "pending") {
 			if (!admits(origin, frame)) throw closedError(origin, target, frame);
 			if (requester !== undefined) refuseCycle(shared, requester);
+			// in a sync scope only what is being called is pending
+			if (owner.sync) throw cycleError([target.name, target.name], owner);
 		} else if (shared.state !== "ready") throw closedError(owner, target, frame);
 		requester?.dependOn(shared);
 		return shared;
@@ -269,7 +306,7 @@ function start(instance: Instance): void {
 	const waiting: Promise<unknown>[] = [];
 	try {
 		for (const [key, dependency] of definition.dependencies) {
-			const acquisition = find(owner, dependency, undefined, instance);
+			const acquisition = (owner.sync ? findSync : find)(owner, dependency, undefined, instance);
 			found.push([key, acquisition]);
 			if (acquisition instanceof Instance && acquisition.state !== "ready")
 				waiting.push(owner.waitFor(acquisition));
@@ -312,47 +349,62 @@ function invoke(instance: Instance, dependencies: object | undefined): void {
 
 /** Decides by what a setup returned what kind of setup it is. */
 function accept(instance: Instance, result: unknown): void {
+	const { sync } = instance.owner;
 	const onError = (error: unknown) => instance.fail(error);
+	// a generator comes first: on Node 24 an async one is disposable as well
 	if (isGenerator(result)) {
+		// once begun, it would have to be undone later
+		if (sync && Symbol.asyncIterator in result) throw asynchronousError(instance);
 		instance.generator = result;
 		const step = result.next();
-		if (!isThenable(step)) takeStep(instance, step);
-		else Promise.resolve(step).then((done) => takeStep(instance, done), onError);
-	} else if (isThenable(result)) {
+		if (!isThenable(step)) takeStep(instance, result, step)?.catch(onError);
+		else
+			Promise.resolve(step)
+				.then((done) => takeStep(instance, result, done))
+				.catch(onError);
+	} else if (isThenable(result) || (sync && isAsyncDisposable(result))) {
 		Promise.resolve(result)
 			.then((value) => accept(instance, value))
 			.catch(onError);
 	} else {
-		if (isObject(result))
-			instance.dispose = instance.owner.sync ? syncDisposerOf(result) : disposerOf(result);
+		if (isObject(result)) instance.dispose = (sync ? syncDisposerOf : disposerOf)(result);
 		instance.succeed(result);
 	}
 }
 
-/** Takes the generator's one value. */
-function takeStep(instance: Instance, step: IteratorResult<unknown>): void {
+/** Whether only `await` can dispose `value`. */
+function isAsyncDisposable(value: unknown): boolean {
+	return isObject(value) && syncDisposerOf(value) === undefined && disposerOf(value) !== undefined;
+}
+
+/** Takes the generator's one value. Throws if it can't be one; a promise if that takes time. */
+function takeStep(
+	instance: Instance,
+	generator: Generator | AsyncGenerator,
+	step: IteratorResult<unknown>,
+): Promise<never> | undefined {
 	const { definition, owner } = instance;
 	if (step.done) {
-		instance.fail(
-			new DidNotYieldError(
-				`${definition.name} did not yield: its generator ended before it gave a value (${pathText(definition, instance.creator)}). Check that every path through the setup reaches the yield.`,
-				details(definition, owner, instance.creator),
-			),
+		throw new DidNotYieldError(
+			`${definition.name} did not yield: its generator ended before it gave a value (${pathText(definition, instance.creator)}). Check that every path through the setup reaches the yield.`,
+			details(definition, owner, instance.creator),
 		);
-	} else if (isThenable(step.value)) {
+	}
+	if (isThenable(step.value)) {
 		// `await use()` would unwrap it, and give another value than the one yielded
 		const refusal = new InvalidArgumentError(
 			`${definition.name} yielded a value with a then(): \`await use(${definition.name})\` would unwrap it. Yield it inside an object, or await it first.`,
 		);
-		const refuse = () => instance.fail(refusal);
-		const closing = new Promise((resolve) => resolve(instance.generator?.return(undefined)));
-		void closing.catch((error) => owner.report(error)).then(refuse);
-	} else instance.succeed(step.value);
+		return closeGenerator(owner, generator, refusal);
+	}
+	instance.succeed(step.value);
+	return undefined;
 }
 
 /** Recognises generators by what they do, so that wrapped and down-levelled ones count. */
-function isGenerator(value: unknown): value is NonNullable<Instance["generator"]> {
-	if (!isObject(value)) return false;
+export function isGenerator(value: unknown): value is NonNullable<Instance["generator"]> {
+	// the promise of a generator that scoped() gives is not the generator
+	if (!isObject(value) || isThenable(value)) return false;
 	const candidate = value as Partial<AsyncGenerator & Generator>;
 	return (
 		typeof candidate.next === "function" &&
@@ -382,6 +434,12 @@ function joinPath(path: readonly string[]): string {
 
 function details(definition: Definition, scope: Owner, requester: Instance | undefined) {
 	return { resource: definition.name, scope: scope.name, path: pathOf(definition, requester) };
+}
+
+function asynchronousError({ definition, owner, creator }: Instance): InvalidArgumentError {
+	return new InvalidArgumentError(
+		`Cannot use ${definition.name} in a sync scope: its setup or its value is asynchronous (${pathText(definition, creator)}). Use withScope()${owner.sync ? "" : `, or \`await use(${definition.name})\` before, in scope "${owner.name}"`}.`,
+	);
 }
 
 function closedError(

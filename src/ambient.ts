@@ -3,6 +3,7 @@ import { NoScopeError } from "./errors.ts";
 import { frames, ignore, type Owner } from "./owner.ts";
 import { type Dependencies, definitionOf, type Resource, type Values } from "./resource.ts";
 import { ambientOwner, runInScope, Scope, type ScopeOptions } from "./scope.ts";
+import { runInSyncScope, SyncScope, type SyncScopeOptions } from "./sync-scope.ts";
 
 /**
  * Runs `fn` in a scope of its own, and closes the scope when `fn` is done, whatever happens.
@@ -52,6 +53,54 @@ export function withScope<R>(
 }
 
 /**
+ * Runs `fn` in a sync scope of its own, and closes the scope when `fn` returns or throws.
+ *
+ * It is {@link withScope} for resources that are acquired and released synchronously. The scope is the default parent of
+ * those opened in `fn`; {@link use} and {@link currentScope} look through it to the nearest asynchronous one.
+ *
+ * @returns What `fn` returns, once everything is released.
+ * @throws What `fn` throws, or what a resource made of it.
+ * @throws What a release throws, if `fn` succeeded; several errors as TC39's `SuppressedError`.
+ * @throws {@link InvalidArgumentError} If `fn` returns a promise: the scope would close under it.
+ *
+ * @example Undoing changes
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { resource, withScopeSync } from "yieldscope";
+ *
+ * const account = { balance: 10 };
+ * const Account = resource(function* () {
+ * 	const { balance } = account;
+ * 	try {
+ * 		yield account;
+ * 	} catch (error) {
+ * 		account.balance = balance;
+ * 		throw error;
+ * 	}
+ * });
+ * const withdraw = (amount: number) =>
+ * 	withScopeSync((scope) => {
+ * 		const left = (scope.use(Account).balance -= amount);
+ * 		if (left < 0) throw new Error("overdrawn");
+ * 		return left;
+ * 	});
+ *
+ * assert.equal(withdraw(3), 7);
+ * assert.throws(() => withdraw(8), /overdrawn/);
+ * assert.equal(account.balance, 7);
+ * ```
+ */
+export function withScopeSync<R>(fn: (scope: SyncScope) => R): R;
+export function withScopeSync<R>(options: SyncScopeOptions, fn: (scope: SyncScope) => R): R;
+export function withScopeSync<R>(
+	first: SyncScopeOptions | ((scope: SyncScope) => R),
+	second?: (scope: SyncScope) => R,
+): R {
+	if (typeof first === "function") return runInSyncScope({}, first);
+	return runInSyncScope(first, second as (scope: SyncScope) => R); // it checks
+}
+
+/**
  * Opens a scope that the caller must close: `await using scope = openScope()`.
  *
  * It isn't ambient; {@link Scope.run} makes it so. Unless {@link Scope.complete} is called, closing it is a rollback.
@@ -75,6 +124,32 @@ export function withScope<R>(
  */
 export function openScope(options?: ScopeOptions): Scope {
 	return new Scope(options);
+}
+
+/**
+ * Opens a sync scope that the caller must close: `using scope = openScopeSync()`.
+ *
+ * It isn't ambient; {@link SyncScope.run} makes it so. Unless {@link SyncScope.complete} is called, closing it is a
+ * rollback.
+ *
+ * @throws {@link ScopeClosedError} If the parent is closing or closed.
+ *
+ * @example Releasing at the end of a block
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { openScopeSync } from "yieldscope";
+ *
+ * const log: string[] = [];
+ * {
+ * 	using scope = openScopeSync();
+ * 	scope.defer(() => log.push("released"));
+ * 	log.push("used");
+ * }
+ * assert.deepEqual(log, ["used", "released"]);
+ * ```
+ */
+export function openScopeSync(options?: SyncScopeOptions): SyncScope {
+	return new SyncScope(options);
 }
 
 /**

@@ -5,7 +5,16 @@
  */
 
 export type { UseOptions } from "./acquire.ts";
-export { currentScope, openScope, tryCurrentScope, use, useAll, withScope } from "./ambient.ts";
+export {
+	currentScope,
+	openScope,
+	openScopeSync,
+	tryCurrentScope,
+	use,
+	useAll,
+	withScope,
+	withScopeSync,
+} from "./ambient.ts";
 export {
 	AcquireAbortedError,
 	CircularDependencyError,
@@ -23,6 +32,7 @@ export {
 	SuppressedError,
 	YieldedTwiceError,
 } from "./errors.ts";
+export { family } from "./family.ts";
 export type { Outcome } from "./outcome.ts";
 export {
 	type Binding,
@@ -39,4 +49,6 @@ export {
 	type Values,
 } from "./resource.ts";
 export { Scope, type ScopeOptions } from "./scope.ts";
+export { type ScopedResult, scoped } from "./scoped.ts";
 export type { ResourceSnapshot, ScopeSnapshot } from "./snapshot.ts";
+export { SyncScope, type SyncScopeOptions } from "./sync-scope.ts";

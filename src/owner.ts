@@ -224,6 +224,7 @@ export class Owner {
 	#controller: AbortController | undefined;
 	#waiters: Set<() => void> | undefined;
 	#context: AsyncResource | undefined = new AsyncResource("yieldscope");
+	#listened: AbortSignal | undefined;
 	#unlisten: (() => void) | undefined;
 
 	constructor(
@@ -290,8 +291,7 @@ export class Owner {
 		next.afterWork = this.afterWork;
 		next.#controller = this.#controller;
 		next.#context = this.#context;
-		next.#unlisten = this.#unlisten;
-		this.#unlisten = undefined;
+		if (this.#listened !== undefined) next.listen(this.#listened);
 		for (let child = this.lastChild; child !== undefined; child = this.lastChild) {
 			child.#leaveParent();
 			child.#joinParent(next);
@@ -409,6 +409,7 @@ export class Owner {
 			return;
 		}
 		signal.addEventListener("abort", onAbort, { once: true });
+		this.#listened = signal;
 		this.#unlisten = () => signal.removeEventListener("abort", onAbort);
 	}
 
@@ -540,6 +541,7 @@ export class Owner {
 		this.state = "closed";
 		this.#unlisten?.();
 		this.#unlisten = undefined;
+		this.#listened = undefined;
 		this.#shared = [];
 		this.#context = undefined;
 		this.#waiters = undefined;

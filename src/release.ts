@@ -74,7 +74,9 @@ export function releaseSync(owner: Owner): void {
 		try {
 			const result = begin(entry, sent);
 			if (entry instanceof Instance)
-				void end(owner, entry.definition, entry.generator, result, sent);
+				end(owner, entry.definition, entry.generator, result, sent)?.catch((error) =>
+					owner.report(error),
+				);
 		} catch (thrown) {
 			answer(entry, thrown, sent, owner);
 		}
@@ -164,8 +166,14 @@ function end(
 	sent: Sent | undefined,
 ): Promise<void> | undefined {
 	if (generator === undefined) return undefined;
-	if (!(result as IteratorResult<unknown>).done)
-		return closeGenerator(owner, definition.name, generator);
+	if (!(result as IteratorResult<unknown>).done) {
+		const { name } = definition;
+		const twice = new YieldedTwiceError(
+			`${name} yielded twice in scope "${owner.name}". A resource yields once: end the generator after its cleanup, and end its catch with \`throw error\`.`,
+			{ resource: name, scope: owner.name, path: [name] },
+		);
+		return closeGenerator(owner, generator, twice);
+	}
 	if (sent !== undefined && !sent.incomplete) {
 		owner.report(
 			new ErrorSwallowedError(
@@ -182,30 +190,24 @@ function end(
 	return undefined;
 }
 
-/** Closes a generator that yielded again, and throws the error for it. */
-function closeGenerator(
+/** Closes a generator that yielded what or when it may not, and throws the error for it: later, if closing takes time. */
+export function closeGenerator(
 	owner: Owner,
-	name: string,
 	generator: NonNullable<Instance["generator"]>,
-): Promise<void> | undefined {
-	const twice = new YieldedTwiceError(
-		`${name} yielded twice in scope "${owner.name}". A resource yields once: end the generator after its cleanup, and end its catch with \`throw error\`.`,
-		{ resource: name, scope: owner.name, path: [name] },
-	);
+	refusal: unknown,
+): Promise<never> {
 	let closing: unknown;
 	try {
 		closing = generator.return(undefined);
 	} catch (error) {
 		owner.report(error);
 	}
-	if (!isThenable(closing)) throw twice;
-	const fail = () => {
-		throw twice;
-	};
-	return Promise.resolve(closing).then(fail, (error) => {
-		owner.report(error);
-		fail();
-	});
+	if (!isThenable(closing)) throw refusal;
+	return Promise.resolve(closing)
+		.catch((error) => owner.report(error))
+		.then(() => {
+			throw refusal;
+		});
 }
 
 /** Takes in what a release threw. */

@@ -22,19 +22,19 @@ export interface ResourceOptions {
 	 *
 	 * @defaultValue the name of the setup function
 	 */
-	readonly name?: string;
+	readonly name?: string | undefined;
 	/**
 	 * The kind of scope that owns the resource.
 	 *
 	 * @defaultValue whoever asks for it decides: the owner of the resource that does, else the nearest scope
 	 */
-	readonly lifetime?: Lifetime;
+	readonly lifetime?: Lifetime | undefined;
 	/**
 	 * How long its release may take, in milliseconds.
 	 *
 	 * @defaultValue the scope's `releaseTimeout`
 	 */
-	readonly releaseTimeout?: number;
+	readonly releaseTimeout?: number | undefined;
 }
 
 declare const valueType: unique symbol;
@@ -63,7 +63,7 @@ type Yielding<T> = AsyncGenerator<T, unknown, undefined> | Generator<T, unknown,
 export type SetupResult<T> = Yielding<T> | PromiseLike<Yielding<T> | T> | T;
 
 /** A setup whose arguments are of no interest to the engine. */
-type AnySetup = (...args: unknown[]) => unknown;
+export type AnySetup = (...args: unknown[]) => unknown;
 
 /** A {@link Resource} as the engine sees it. */
 export class Definition implements Resource<unknown> {
@@ -81,14 +81,14 @@ export class Definition implements Resource<unknown> {
 	constructor(
 		setup: AnySetup | undefined,
 		options: ResourceOptions,
-		dependencies?: Dependencies,
+		dependencies?: Definition["dependencies"],
 		member?: { readonly family: object; readonly key: unknown },
 	) {
 		this.setup = setup;
 		this.name = options.name ?? (setup?.name || "(anonymous)");
 		this.lifetime = options.lifetime;
 		this.releaseTimeout = options.releaseTimeout;
-		this.dependencies = dependencies && Object.entries(dependencies as Record<string, Definition>);
+		this.dependencies = dependencies;
 		this.family = member?.family;
 		this.key = member?.key;
 	}
@@ -186,15 +186,14 @@ export function checkTimeout(releaseTimeout: number | undefined): void {
 	);
 }
 
-/** Refuses dependencies that are no resources, and names them. */
-function checkDependencies(dependencies: Dependencies): Dependencies {
-	for (const [key, dependency] of Object.entries(dependencies)) {
-		if (dependency instanceof Definition) continue;
+/** The engine's view of {@link Dependencies}. Names the one that is no resource. */
+export function dependenciesOf(dependencies: object): [string, Definition][] {
+	return Object.entries(dependencies).map(([key, dependency]) => {
+		if (dependency instanceof Definition) return [key, dependency];
 		throw new InvalidArgumentError(
 			`Expected dependency \`${key}\` to be a resource, got ${kindOf(dependency)}. Is it used before its definition?`,
 		);
-	}
-	return dependencies;
+	});
 }
 
 /**
@@ -258,11 +257,7 @@ export function resource(
 			`Expected a setup function or dependencies, got ${kindOf(first)}.`,
 		);
 	}
-	return new Definition(
-		setupOf(second),
-		checkOptions(third ?? {}),
-		checkDependencies(first as Dependencies),
-	);
+	return new Definition(setupOf(second), checkOptions(third ?? {}), dependenciesOf(first));
 }
 
 /**

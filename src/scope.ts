@@ -1,10 +1,11 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import { acquire, admits, defaultOwner, requesterOf, type UseOptions } from "./acquire.ts";
-import { close, queueAfter, releaseEarly, runTask } from "./close.ts";
+import { close, queueAfter, runTask } from "./close.ts";
 import { disposerOf, requireDisposer } from "./disposer.ts";
 import { InvalidArgumentError, ScopeClosedError, ScopeError } from "./errors.ts";
 import type { Outcome } from "./outcome.ts";
 import { type Frame, frames, ignore, isWithin, Owner, Task } from "./owner.ts";
+import { releaseEarly } from "./release-early.ts";
 import {
 	type Binding,
 	checkTimeout,
@@ -16,6 +17,7 @@ import {
 	type Resource,
 } from "./resource.ts";
 import { type ScopeSnapshot, snapshotOf } from "./snapshot.ts";
+import type { SyncScope, SyncScopeOptions } from "./sync-scope.ts";
 
 /** The options of a scope. */
 export interface ScopeOptions {
@@ -111,16 +113,8 @@ export class Scope implements AsyncDisposable {
 	 * @throws {@link InvalidArgumentError} If an option is of the wrong kind.
 	 */
 	constructor(options: ScopeOptions = {}) {
-		const frame = frames.getStore();
-		const parent = parentOwner(options.parent, frame);
-		this.#owner = new Owner(this, false, parent, {
-			...options,
-			bindings: checkScopeOptions(options),
-			opener: requesterOf(frame),
-			task: frame instanceof Task ? frame : undefined,
-		});
-		// what a setup opens and doesn't close goes right after its instance
-		if (this.#owner.opener?.owner === parent) parent?.register(() => this.disposeAsync(), frame);
+		const parent = parentOwner(options.parent, ambientOwner(frames.getStore()));
+		this.#owner = openOwner(this, parent, options, () => this.disposeAsync());
 		if (options.signal !== undefined) this.#owner.listen(options.signal);
 	}
 
@@ -227,13 +221,7 @@ export class Scope implements AsyncDisposable {
 	 */
 	move(): Scope {
 		const owner = this.#owner;
-		openFrame(owner, "move");
-		if (owner.waiting) {
-			throw new ScopeError(
-				`Cannot move scope "${owner.name}": setups, tasks or child scopes still run in it. Await them first.`,
-				{ scope: owner.name },
-			);
-		}
+		checkMovable(owner);
 		const moved = new Scope({
 			parent: this.parent ?? null,
 			lifetime: owner.lifetime,
@@ -319,9 +307,7 @@ export class Scope implements AsyncDisposable {
 
 	/** Runs `fn` with this scope ambient. */
 	run<R>(fn: () => R): R {
-		const owner = this.#owner;
-		// in a setup of this scope's own, what `fn` uses stays a dependency
-		return frames.getStore()?.owner === owner ? fn() : frames.run(owner, fn);
+		return runIn(this.#owner, fn);
 	}
 
 	/**
@@ -331,9 +317,7 @@ export class Scope implements AsyncDisposable {
 	 * to be preferred. Cloudflare Workers don't have it.
 	 */
 	enter(): Disposable {
-		const before = frames.getStore();
-		frames.enterWith(this.#owner);
-		return { [Symbol.dispose]: () => frames.enterWith(before as Frame) };
+		return enterOwner(this.#owner);
 	}
 
 	/**
@@ -387,15 +371,7 @@ export class Scope implements AsyncDisposable {
 	 * @throws {@link ScopeClosedError} If the scope has closed.
 	 */
 	bind(...bindings: readonly Binding[]): Disposable {
-		const owner = this.#owner;
-		if (owner.state !== "open") throw closedError(owner, "bind in");
-		const added = checkBindings(bindings);
-		owner.bindings = [...(owner.bindings ?? []), ...added];
-		return {
-			[Symbol.dispose]() {
-				owner.bindings = owner.bindings?.filter((binding) => !added.includes(binding));
-			},
-		};
+		return addBindings(this.#owner, bindings);
 	}
 
 	/** Gives an error that can't reach a caller to the nearest `onReleaseError`, as the scope itself does. */
@@ -490,24 +466,73 @@ export function ambientOwner(frame: Frame | undefined): Owner | undefined {
 }
 
 /** The parent that the options name, or the ambient scope. */
-function parentOwner(
-	parent: Scope | null | undefined,
-	frame: Frame | undefined,
-): Owner | undefined {
-	if (parent !== undefined && parent !== null && !(parent instanceof Scope)) {
-		throw new InvalidArgumentError(
-			`Expected \`parent\` to be a Scope or null, got ${kindOf(parent)}.`,
-		);
-	}
-	const owner =
-		parent === undefined ? ambientOwner(frame) : parent === null ? undefined : ownerOf(parent);
-	if (owner !== undefined && !admits(owner, frame)) throw closedError(owner, "open a scope under");
+export function parentOwner(parent: unknown, ambient: Owner | undefined): Owner | undefined {
+	if (parent === undefined) return ambient;
+	if (parent === null) return undefined;
+	if (parent instanceof Scope) return ownerOf(parent);
+	throw new InvalidArgumentError(
+		`Expected \`parent\` to be a Scope or null, got ${kindOf(parent)}.`,
+	);
+}
+
+/** Makes the engine's side of a scope. `dispose` is called for it if a setup opens it and doesn't close it. */
+export function openOwner(
+	scope: Scope | SyncScope,
+	parent: Owner | undefined,
+	options: ScopeOptions | SyncScopeOptions,
+	dispose: () => unknown,
+): Owner {
+	const frame = frames.getStore();
+	if (parent !== undefined && !admits(parent, frame))
+		throw closedError(parent, "open a scope under");
+	if ("releaseTimeout" in options) checkTimeout(options.releaseTimeout);
+	const opener = requesterOf(frame);
+	const task = frame instanceof Task ? frame : frame instanceof Owner ? frame.task : undefined;
+	const owner = new Owner(scope, !(scope instanceof Scope), parent, {
+		...options,
+		bindings: options.bindings && checkBindings(options.bindings),
+		opener,
+		// another scope's task is nothing that the parent waits for
+		task: task && parent && isWithin(task.owner, parent) ? task : undefined,
+	});
+	// what a setup opens and doesn't close goes right after its instance
+	if (opener !== undefined && opener.owner === parent) parent.register(dispose, frame);
 	return owner;
 }
 
-function checkScopeOptions(options: ScopeOptions): Replacement[] | undefined {
-	checkTimeout(options.releaseTimeout);
-	return options.bindings === undefined ? undefined : checkBindings(options.bindings);
+/** Runs `fn` with `owner` ambient. */
+export function runIn<R>(owner: Owner, fn: () => R): R {
+	// in a setup of this scope's own, what `fn` uses stays a dependency
+	return frames.getStore()?.owner === owner ? fn() : frames.run(owner, fn);
+}
+
+/** Makes `owner` ambient for the rest of a block. */
+export function enterOwner(owner: Owner): Disposable {
+	const before = frames.getStore();
+	frames.enterWith(owner);
+	return { [Symbol.dispose]: () => frames.enterWith(before as Frame) };
+}
+
+/** Adds bindings for as long as the handle lives. */
+export function addBindings(owner: Owner, bindings: readonly Binding[]): Disposable {
+	if (owner.state !== "open") throw closedError(owner, "bind in");
+	const added = checkBindings(bindings);
+	owner.bindings = [...(owner.bindings ?? []), ...added];
+	return {
+		[Symbol.dispose]() {
+			owner.bindings = owner.bindings?.filter((binding) => !added.includes(binding));
+		},
+	};
+}
+
+/** Refuses to move a scope in which something runs that will come back to it. */
+export function checkMovable(owner: Owner): void {
+	openFrame(owner, "move");
+	if (!owner.waiting) return;
+	throw new ScopeError(
+		`Cannot move scope "${owner.name}": setups, tasks or child scopes still run in it. Await them first.`,
+		{ scope: owner.name },
+	);
 }
 
 /** The engine's view of public {@link Binding}s. */
@@ -541,7 +566,7 @@ function detachTarget(owner: Owner): Owner {
 	return target;
 }
 
-function closedError(owner: Owner, action: string): ScopeClosedError {
+export function closedError(owner: Owner, action: string): ScopeClosedError {
 	return new ScopeClosedError(
 		`Cannot ${action} scope "${owner.name}": it is ${closedWord(owner)}. Do it before its work ends, or under a scope that lives longer.`,
 		{ scope: owner.name },
