@@ -15,7 +15,13 @@ import {
 	truthyError,
 } from "./http.ts";
 import { type Dependencies, provide, type Resource, token, type Values } from "./index.ts";
-import { type HeldResponse, holdResponse, onResponseOver, watchSources } from "./node-response.ts";
+import {
+	bindEnd,
+	type HeldResponse,
+	holdResponse,
+	onResponseOver,
+	watchSources,
+} from "./node-response.ts";
 
 export type { RequestScopeOptions } from "./http.ts";
 
@@ -106,6 +112,9 @@ export function requestScope(
 				(error) => void deliver(transaction, error, req.next ?? next),
 			);
 		};
+		const run = <R>(fn: () => R) => exchange.run(fn);
+		bindEnd(req, run);
+		bindEnd(res, run);
 		const sources = watchSources(res, (error) => exchange.failBody(error));
 		onResponseOver(req, res, () => {
 			if (!res.writableFinished) exchange.abandon();

@@ -26,7 +26,7 @@ import {
 	requestDefaults,
 } from "./http.ts";
 import { type Dependencies, provide, type Resource, token, type Values } from "./index.ts";
-import { isBodyHeader, onResponseOver } from "./node-response.ts";
+import { bindEnd, isBodyHeader, onResponseOver } from "./node-response.ts";
 
 export type { RequestScopeOptions } from "./http.ts";
 
@@ -137,6 +137,7 @@ class Delivery {
 		const { incoming, outgoing, completed } = (c.env ?? {}) as RuntimeEnv;
 		if (typeof outgoing?.once === "function") {
 			this.#outgoing = outgoing;
+			bindEnd(outgoing, (fn) => exchange.run(fn));
 			onResponseOver(incoming, outgoing, () => {
 				if (!outgoing.writableFinished) exchange.abandon();
 				this.over();
@@ -222,10 +223,12 @@ class Delivery {
 async function dropResponse(c: Context, reason: unknown): Promise<void> {
 	if (!c.finalized) return;
 	await c.res.body?.cancel(reason).catch(() => {});
-	const names = [...c.res.headers.keys()].filter(isBodyHeader);
-	c.res = undefined;
+	const headers = new Headers(c.res.headers);
+	for (const name of [...headers.keys()]) if (isBodyHeader(name)) headers.delete(name);
+	c.res = undefined; // or the next one gets all its headers
+	c.res = new Response(null, { headers });
 	c.finalized = false;
-	for (const name of names) c.header(name, undefined);
+	c.status(500);
 }
 
 /**

@@ -80,6 +80,8 @@ export class Exchange {
 	#failing: Promise<unknown> | undefined;
 	#bodyFailure: { readonly error: unknown } | undefined;
 	#handlerEnd: Promise<void> | undefined;
+	/** The failure that came with a response that stays. */
+	#declared: { readonly error: unknown } | undefined;
 
 	/** @param onHandlerUse - Called when there first is something that must be released before the first byte. */
 	constructor(
@@ -151,16 +153,16 @@ export class Exchange {
 	async #endHandler(status: number): Promise<void> {
 		const { handler, request } = this;
 		if (handler === undefined || request === undefined || handler.disposed) return;
-		const declared =
+		const byStatus =
 			status >= 500 ? new ScopeError(`The response has the status ${status}.`) : undefined;
-		if (declared !== undefined) handler.fail(declared);
-		const before = handler.outcome;
+		if (byStatus !== undefined) handler.fail(byStatus);
 		handler.complete();
-		const after = await outcomeOf(handler, handler.disposeAsync());
-		if (after.type !== "failure") return;
+		const { outcome, rejected } = await ended(handler, handler.disposeAsync());
+		if (outcome.type !== "failure") return;
 		// a failure that was declared in good order, by a status or by fail(), leaves the response as it is
-		if (before.type !== "failure" || !Object.is(before.error, after.error)) throw after.error;
-		request.fail(after.error);
+		if (rejected && !Object.is(outcome.error, byStatus)) throw outcome.error;
+		this.#declared = { error: outcome.error };
+		request.fail(outcome.error);
 	}
 
 	/**
@@ -181,11 +183,29 @@ export class Exchange {
 		const { handler, request } = this;
 		if (handler === undefined || request === undefined) return error;
 		await this.#handlerEnd?.catch(() => {}); // whoever called endHandler has it
-		const told = await failScope(handler, error, () => handler.disposeAsync());
-		return failScope(request, told, () => {
+		const told = await this.#failScope(handler, error, () => handler.disposeAsync());
+		return this.#failScope(request, told, () => {
 			this.#finish();
 			return this.closed;
 		});
+	}
+
+	/** Closes a scope whose work failed with `error`; gives what its resources made of it. */
+	async #failScope(scope: Scope, error: unknown, close: () => Promise<unknown>): Promise<unknown> {
+		const isFirst = !scope.disposed && scope.outcome.type !== "failure";
+		scope.fail(error);
+		const { outcome } = await ended(scope, close());
+		if (outcome.type !== "failure") return error;
+		if (isFirst) return outcome.error;
+		// a task failed before; nobody else would hear of it
+		if (!Object.is(outcome.error, error) && !this.#isDeclared(outcome.error)) {
+			scope.report(outcome.error);
+		}
+		return error;
+	}
+
+	#isDeclared(error: unknown): boolean {
+		return this.#declared !== undefined && Object.is(this.#declared.error, error);
 	}
 
 	/** The client has gone: tells the handler so. */
@@ -224,12 +244,10 @@ export class Exchange {
 		} catch (error) {
 			return { error: await this.fail(error) };
 		}
-		const before = request.outcome;
 		request.complete();
 		this.#finish();
-		const after = await outcomeOf(request, this.closed);
-		if (after.type !== "failure") return undefined;
-		return before.type === "failure" && Object.is(before.error, after.error) ? undefined : after;
+		const { outcome } = await ended(request, this.closed);
+		return outcome.type !== "failure" || this.#isDeclared(outcome.error) ? undefined : outcome;
 	}
 
 	/** Resolves when handlers and body are done, or their time is up once the client has gone. */
@@ -249,23 +267,16 @@ export class Exchange {
 	}
 }
 
-/** Closes a scope whose work failed with `error`; gives what its resources made of it. */
-async function failScope(
-	scope: Scope,
-	error: unknown,
-	close: () => Promise<unknown>,
-): Promise<unknown> {
-	const failedBefore = scope.disposed || scope.outcome.type === "failure";
-	scope.fail(error);
-	const outcome = await outcomeOf(scope, close());
-	return failedBefore || outcome.type !== "failure" ? error : outcome.error;
-}
-
 /** How a scope ended, once it has closed. What failed on top of the outcome's own error is reported. */
-async function outcomeOf(scope: Scope, closing: Promise<unknown>): Promise<Outcome> {
+async function ended(
+	scope: Scope,
+	closing: Promise<unknown>,
+): Promise<{ readonly outcome: Outcome; readonly rejected: boolean }> {
+	let rejected = false;
 	try {
 		await closing;
 	} catch (error) {
+		rejected = true;
 		const { outcome } = scope;
 		let rest = error;
 		while (outcome.type === "failure" && !Object.is(rest, outcome.error) && isSuppressed(rest)) {
@@ -273,7 +284,7 @@ async function outcomeOf(scope: Scope, closing: Promise<unknown>): Promise<Outco
 			rest = rest.suppressed;
 		}
 	}
-	return scope.outcome;
+	return { outcome: scope.outcome, rejected };
 }
 
 function isSuppressed(

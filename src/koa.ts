@@ -25,8 +25,10 @@ import {
 } from "./http.ts";
 import { type Dependencies, provide, type Resource, token, type Values } from "./index.ts";
 import {
+	bindEnd,
 	type HeldResponse,
 	holdResponse,
+	isBodyHeader,
 	onResponseOver,
 	streamOver,
 	watchSources,
@@ -94,9 +96,13 @@ export function requestScope(options: RequestScopeOptions<[ctx: Context]> = {}):
 		if (known !== undefined) return known.run(next);
 		const { req, res } = ctx;
 		let held: HeldResponse | undefined;
+		let hasReturned = false;
 		let dropHeld: (error: unknown) => void = () => {};
 		const dropped = new Promise<never>((_resolve, reject) => {
-			dropHeld = reject;
+			dropHeld = (error) => {
+				hasReturned = true;
+				reject(error);
+			};
 		});
 		const bindings = [
 			provide(HttpContext, ctx),
@@ -107,7 +113,11 @@ export function requestScope(options: RequestScopeOptions<[ctx: Context]> = {}):
 		const exchange = new Exchange(defaults, `${ctx.method} ${ctx.path}`, bindings, () => {
 			if (res.headersSent || exchange.hasFailed) return;
 			// for who answers past Koa, on ctx.res
-			held = holdResponse(res, () => exchange.endHandler(res.statusCode), dropHeld);
+			held = holdResponse(
+				res,
+				() => exchange.endHandler(res.statusCode),
+				(e) => dropHeld(e),
+			);
 		});
 		if (exchange.request === undefined) {
 			await exchange.closed;
@@ -115,6 +125,9 @@ export function requestScope(options: RequestScopeOptions<[ctx: Context]> = {}):
 		}
 		exchanges.set(req, exchange);
 		let isAnswered = false;
+		const run = <R>(fn: () => R) => exchange.run(fn);
+		bindEnd(req, run);
+		bindEnd(res, run);
 		const sources = watchSources(res, (error) => exchange.failBody(error));
 		onResponseOver(req, res, () => {
 			if (!res.writableFinished) exchange.abandon();
@@ -127,6 +140,7 @@ export function requestScope(options: RequestScopeOptions<[ctx: Context]> = {}):
 		await exchange.work(async () => {
 			try {
 				await Promise.race([next(), dropped]);
+				hasReturned = true;
 				const failed = followBody(ctx, exchange);
 				held?.disarm();
 				await exchange.endHandler(ctx.status);
@@ -134,6 +148,7 @@ export function requestScope(options: RequestScopeOptions<[ctx: Context]> = {}):
 				isAnswered = true;
 			} catch (error) {
 				dropBody(ctx.body, error);
+				if (hasReturned && !ctx.headerSent) dropResponse(ctx);
 				const told = truthyError(await exchange.fail(error));
 				// Koa leaves a response hanging whose head is sent
 				if (ctx.headerSent && !res.writableEnded) res.destroy();
@@ -175,6 +190,14 @@ function followBody(ctx: Context, exchange: Exchange): unknown[] {
 function dropBody(body: unknown, reason: unknown): void {
 	if (isNodeStream(body)) body.destroy();
 	else if (body instanceof ReadableStream && !body.locked) body.cancel(reason).catch(() => {});
+}
+
+/** Takes back a response that won't be sent: error middleware knows nothing of it. */
+function dropResponse(ctx: Context): void {
+	for (const name of ctx.res.getHeaderNames()) if (isBodyHeader(name)) ctx.remove(name);
+	ctx.body = undefined;
+	ctx.status = 500;
+	ctx.respond = true;
 }
 
 /**

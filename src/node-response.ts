@@ -1,3 +1,4 @@
+import type { EventEmitter } from "node:events";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { Readable } from "node:stream";
@@ -38,6 +39,16 @@ function callbacksOf(socket: Socket): Set<() => void> {
 		});
 	}
 	return callbacks;
+}
+
+/** When a client goes, its socket emits, and knows nothing of the request: `run` restores what listeners may expect. */
+export function bindEnd(emitter: EventEmitter, run: <R>(fn: () => R) => R): void {
+	const { emit } = emitter;
+	emitter.emit = function emitBound(event, ...args) {
+		return event === "close" || event === "finish"
+			? run(() => emit.call(emitter, event, ...args))
+			: emit.call(emitter, event, ...args);
+	};
 }
 
 /**
