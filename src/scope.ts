@@ -496,7 +496,7 @@ export function openOwner(
 		task: task && parent && isWithin(task.owner, parent) ? task : undefined,
 	});
 	// what a setup opens and doesn't close goes right after its instance
-	if (opener !== undefined && opener.owner === parent) parent.register(dispose, frame);
+	if (opener !== undefined && opener.owner === parent) parent.register(dispose, opener);
 	return owner;
 }
 
