@@ -33,9 +33,8 @@ describe("scoped's types", () => {
 		expectTypeOf(fn).parameters.toEqualTypeOf<[count: number, flag?: boolean]>();
 		expectTypeOf(fn).returns.toEqualTypeOf<Promise<number | undefined>>();
 		expectTypeOf(scoped({}, () => true)).returns.toEqualTypeOf<Promise<boolean>>();
-		expectTypeOf(scoped({}, (_: object, ...rest: string[]) => rest)).parameters.toEqualTypeOf<
-			string[]
-		>();
+		const variadic = scoped({}, (_, ...rest: string[]) => rest);
+		expectTypeOf(variadic).toEqualTypeOf<(this: unknown, ...args: string[]) => Promise<string[]>>();
 		// @ts-expect-error: an argument of the wrong type
 		() => fn("1");
 		// @ts-expect-error: no such dependency
