@@ -15,8 +15,8 @@ export function close(owner: Owner): Promise<void> | undefined {
 	owner.state = "closing";
 	if (owner.failure !== undefined) owner.abortChildren(owner.failure.error);
 	if (owner.waiting || owner.lastChild !== undefined || owner.afterWork !== undefined) {
-		owner.closing = settle(owner).then(() => releaseAll(owner));
-	} else owner.closing = releaseAll(owner);
+		owner.closing = settle(owner).then(() => release(owner));
+	} else owner.closing = release(owner);
 	return owner.closing;
 }
 
@@ -30,15 +30,6 @@ export function closeSync(owner: Owner): undefined {
 	}
 	releaseSync(owner);
 	owner.finish();
-}
-
-/** closing -> releasing -> closed */
-function releaseAll(owner: Owner): Promise<void> | undefined {
-	owner.state = "releasing";
-	const released = release(owner, owner.entries);
-	if (released !== undefined) return released.then(() => owner.finish());
-	owner.finish();
-	return undefined;
 }
 
 /** Waits until nothing runs any more and all work is done. What runs may start more. */

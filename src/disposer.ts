@@ -10,7 +10,7 @@ export function disposerOf(value: object): (() => unknown) | undefined {
 	const dispose = methodOf(value, Symbol.asyncDispose);
 	if (dispose !== undefined) return () => dispose.call(value);
 	const disposeSync = syncDisposerOf(value);
-	return disposeSync && (() => void disposeSync());
+	return disposeSync && (async () => void disposeSync());
 }
 
 /** How to dispose a value synchronously, if it says so itself. */

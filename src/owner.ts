@@ -218,6 +218,8 @@ export class Owner {
 
 	/** The close under way. */
 	closing: Promise<void> | undefined;
+	/** Tells whoever closes the scope that it is closed. */
+	onFinish: (() => void) | undefined;
 	#idle: (() => void) | undefined;
 	#shared: Instance[] | Map<unknown, Instance | Map<unknown, Instance>> = [];
 	#sequence = 0;
@@ -548,6 +550,8 @@ export class Owner {
 		this.entries = [];
 		this.bindings = undefined;
 		this.#leaveParent();
+		this.onFinish?.();
+		this.onFinish = undefined;
 	}
 }
 

@@ -23,19 +23,33 @@ interface Sent {
 	readonly incomplete: boolean;
 }
 
-/** Releases `entries`, dependents first, then latest use first; `undefined` if there are none. */
-export function release(
-	owner: Owner,
-	entries: Entry[],
-	verdict: Verdict = owner,
-): Promise<void> | undefined {
-	if (entries.length === 0) return undefined;
-	if (owner.ordered && !owner.concurrent) return releaseInTurn(owner, entries, verdict);
-	return releaseByEdges(owner, entries, verdict, owner.concurrent ? Number.POSITIVE_INFINITY : 1);
+/**
+ * Releases all that `owner` has, dependents first, then latest use first.
+ *
+ * closing -> releasing -> closed
+ *
+ * @returns `undefined` if there was nothing to wait for.
+ */
+export function release(owner: Owner): Promise<void> | undefined {
+	owner.state = "releasing";
+	const { entries } = owner;
+	const finish = () => owner.finish();
+	if (entries.length > 0) {
+		if (owner.ordered && !owner.concurrent) return releaseInTurn(owner, entries, owner, finish);
+		const limit = owner.concurrent ? Number.POSITIVE_INFINITY : 1;
+		return releaseByEdges(owner, entries, owner, limit).then(finish);
+	}
+	finish();
+	return undefined;
 }
 
-/** Releases from the last to the first; every one, whatever the others do. */
-async function releaseInTurn(owner: Owner, entries: Entry[], verdict: Verdict): Promise<void> {
+/** Releases from the last to the first; every one, whatever the others do. Then calls `done`, without another tick. */
+async function releaseInTurn(
+	owner: Owner,
+	entries: Entry[],
+	verdict: Verdict,
+	done?: () => void,
+): Promise<void> {
 	let owesAwait = false;
 	let awaited = false;
 	// each stays in the list until it is released: inspect() shows what takes its time
@@ -65,6 +79,7 @@ async function releaseInTurn(owner: Owner, entries: Entry[], verdict: Verdict): 
 	}
 	// https://tc39.es/proposal-explicit-resource-management/#sec-disposeresources, step 4
 	if (owesAwait && !awaited) await undefined;
+	done?.();
 }
 
 /** {@link releaseInTurn} for a scope that can't wait: nothing in it is asynchronous. */

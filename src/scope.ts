@@ -431,9 +431,16 @@ function closeHeldScope(owner: Owner): Promise<void> {
 		// release code must not wait for the close that waits for it
 		return inside !== undefined || owner.closing === undefined ? Promise.resolve() : owner.closing;
 	}
-	const closing = owner.enterContext(owner, close, owner);
+	// it settles in the tick in which the last release ends, as TC39 says
+	const closed = new Promise<void>((resolve, reject) => {
+		owner.onFinish = () => {
+			if (owner.failure?.isNews) reject(owner.failure.combined());
+			else resolve();
+		};
+	});
+	void owner.enterContext(owner, close, owner);
 	if (inside !== undefined && (inside.pending || (inside.owner !== owner && !inside.owner.held))) {
-		void closing?.then(() => owner.failure?.isNews && owner.report(owner.failure.combined()));
+		closed.catch((error) => owner.report(error));
 		const deadlock = Promise.reject(
 			new ScopeError(
 				`Cannot await the close of scope "${owner.name}" in a setup, a task or a child scope of its own, for which it waits. It has begun to close; go on without awaiting it.`,
@@ -443,13 +450,6 @@ function closeHeldScope(owner: Owner): Promise<void> {
 		deadlock.catch(ignore);
 		return deadlock;
 	}
-	const deliver = () => {
-		if (owner.failure?.isNews) throw owner.failure.combined();
-	};
-	const closed =
-		closing === undefined
-			? new Promise<void>((resolve) => resolve(deliver()))
-			: closing.then(deliver);
 	if (owner.parent !== undefined) closed.catch(ignore);
 	return closed;
 }
