@@ -30,8 +30,9 @@ describe("scoped's types", () => {
 				return flag ? count : undefined;
 			},
 		);
-		expectTypeOf(fn).parameters.toEqualTypeOf<[count: number, flag?: boolean]>();
-		expectTypeOf(fn).returns.toEqualTypeOf<Promise<number | undefined>>();
+		expectTypeOf(fn).toEqualTypeOf<
+			(this: unknown, count: number, flag?: boolean) => Promise<number | undefined>
+		>();
 		expectTypeOf(scoped({}, () => true)).returns.toEqualTypeOf<Promise<boolean>>();
 		const variadic = scoped({}, (_, ...rest: string[]) => rest);
 		expectTypeOf(variadic).toEqualTypeOf<(this: unknown, ...args: string[]) => Promise<string[]>>();
