@@ -35,6 +35,8 @@ interface Transaction {
 	readonly exchange: Exchange;
 	/** Set once something must be released before the first byte. */
 	held: HeldResponse | undefined;
+	/** The error that Express was told of: there is only one answer. */
+	delivered: { readonly error: unknown } | undefined;
 }
 
 const transactions = new WeakMap<object, Transaction>();
@@ -101,21 +103,18 @@ export function requestScope(
 			exchange.closed.catch(next);
 			return;
 		}
-		const transaction: Transaction = { exchange, held: undefined };
+		const transaction: Transaction = { exchange, held: undefined, delivered: undefined };
 		transactions.set(req, transaction);
+		// the innermost router's `next`, so that its own error middleware gets it
+		const fail = (error: unknown) => void deliver(transaction, error, req.next ?? next);
 		const hold = () => {
 			if (res.headersSent || exchange.hasFailed) return;
-			transaction.held = holdResponse(
-				res,
-				() => exchange.endHandler(res.statusCode),
-				// the innermost router's `next`, so that its own error middleware gets it
-				(error) => void deliver(transaction, error, req.next ?? next),
-			);
+			transaction.held = holdResponse(res, () => exchange.endHandler(res.statusCode), fail);
 		};
 		const run = <R>(fn: () => R) => exchange.run(fn);
 		bindEnd(req, run);
 		bindEnd(res, run);
-		const sources = watchSources(res, (error) => exchange.failBody(error));
+		const sources = watchSources(res, (error) => exchange.failBody(error), fail);
 		onResponseOver(req, res, () => {
 			if (!res.writableFinished) exchange.abandon();
 			for (const over of sources()) exchange.addBody(over);
@@ -129,12 +128,16 @@ export function requestScope(
 
 /** Tells the resources of an error, then Express of what they made of it. */
 async function deliver(
-	{ exchange, held }: Transaction,
+	transaction: Transaction,
 	error: unknown,
 	next: NextFunction,
 ): Promise<void> {
+	const { exchange, held, delivered } = transaction;
+	transaction.delivered ??= { error };
 	held?.disarm();
-	next(truthyError(await exchange.fail(error)));
+	const told = await exchange.fail(error);
+	if (delivered === undefined) next(truthyError(told));
+	else if (!Object.is(delivered.error, error)) exchange.report(told);
 }
 
 /**
@@ -170,8 +173,7 @@ export function handler(first: unknown, second?: unknown): RequestHandler {
 export function releaseErrors(): ErrorRequestHandler {
 	return function releaseErrors(error, req, _res, next) {
 		const transaction = transactions.get(req);
-		if (transaction === undefined || transaction.exchange.hasFailed || transaction.held?.isHolding)
-			next(error);
+		if (transaction === undefined || transaction.exchange.hasFailed) next(error);
 		else void deliver(transaction, error, next);
 	};
 }

@@ -182,8 +182,10 @@ export class Exchange {
 	async #fail(error: unknown): Promise<unknown> {
 		const { handler, request } = this;
 		if (handler === undefined || request === undefined) return error;
-		await this.#handlerEnd?.catch(() => {}); // whoever called endHandler has it
-		const told = await this.#failScope(handler, error, () => handler.disposeAsync());
+		let told = error;
+		// whoever called endHandler has its error
+		if (this.#handlerEnd !== undefined) await this.#handlerEnd.catch(() => {});
+		else told = await this.#failScope(handler, error, () => handler.disposeAsync());
 		return this.#failScope(request, told, () => {
 			this.#finish();
 			return this.closed;

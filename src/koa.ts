@@ -144,7 +144,8 @@ export function requestScope(options: RequestScopeOptions<[ctx: Context]> = {}):
 				const failed = followBody(ctx, exchange);
 				held?.disarm();
 				await exchange.endHandler(ctx.status);
-				if (failed.length > 0) throw failed[0];
+				const error = failed[0] ?? (isNodeStream(ctx.body) ? ctx.body.errored : undefined);
+				if (error !== undefined && error !== null) throw error;
 				isAnswered = true;
 			} catch (error) {
 				dropBody(ctx.body, error);

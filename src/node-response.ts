@@ -54,23 +54,25 @@ export function bindEnd(emitter: EventEmitter, run: <R>(fn: () => R) => R): void
 /**
  * Follows the streams that are piped into a response. One that fails cuts the connection, as a pipeline does.
  *
+ * @param onUnsent - Called instead when nothing is sent yet and nobody else listens: there still can be an answer.
  * @returns Lists, for each that has been destroyed, when its own cleanup is done. A bare `pipe()` leaves its source
  *   alone when the client goes: there is nothing to wait for.
  */
 export function watchSources(
 	res: ServerResponse,
 	onError: (error: unknown) => void,
+	onUnsent: (error: unknown) => void = () => res.destroy(),
 ): () => Promise<void>[] {
 	const sources = new Map<Readable, Promise<void>>();
 	res.on("pipe", (source: Readable) => {
 		if (sources.has(source)) return;
-		sources.set(
-			source,
-			streamOver(source, (error) => {
-				onError(error);
-				if (!res.writableEnded) res.destroy();
-			}),
-		);
+		const over = streamOver(source, (error) => {
+			onError(error);
+			if (res.writableEnded) return;
+			if (res.headersSent) res.destroy();
+			else if (source.listenerCount("error") === 1) onUnsent(error);
+		});
+		sources.set(source, over);
 	});
 	return () => [...sources].filter(([source]) => source.destroyed).map(([, over]) => over);
 }
@@ -92,7 +94,7 @@ const operations = ["writeHead", "write", "end", "flushHeaders"] as const;
 type Operation = (typeof operations)[number];
 type AnyFunction = (...args: unknown[]) => unknown;
 
-/** What throws once the head counts as sent. */
+/** What throws once the head counts as sent, but for headers that a release may still add, like cookies. */
 const headerSetters = ["setHeader", "appendHeader", "removeHeader", "setHeaders"] as const;
 
 /** How much is queued before `write` asks for a pause: more than any zlib stream buffers, or those would miss `drain`. */
@@ -107,7 +109,9 @@ export function isBodyHeader(name: string): boolean {
 	return bodyHeader.test(name.toLowerCase());
 }
 
-function refuseHeader(): never {
+/** As Node does, for headers that make another response of it. */
+function refuseBodyHeaders(names: Iterable<string>): void {
+	if (![...names].some(isBodyHeader)) return;
 	throw Object.assign(new Error("Cannot set headers after they are sent to the client"), {
 		code: "ERR_HTTP_HEADERS_SENT",
 	});
@@ -115,8 +119,6 @@ function refuseHeader(): never {
 
 /** A response whose sending is held back. */
 export interface HeldResponse {
-	/** Whether something waits to be sent. */
-	readonly isHolding: boolean;
 	/** Lets everything pass from now on. */
 	disarm(): void;
 }
@@ -141,6 +143,7 @@ export function holdResponse(
 	}
 	const guarded = new Map<string, PropertyDescriptor | undefined>();
 	const initialStatus = res.statusCode;
+	let answered = {};
 	/** armed -> held -> open, or armed -> held -> dropped, or armed -> open */
 	let state: "armed" | "held" | "open" | "dropped" = "armed";
 	let queue: { readonly name: Operation; readonly args: unknown[] }[] = [];
@@ -155,12 +158,18 @@ export function holdResponse(
 
 	const hold = () => {
 		state = "held";
+		answered = { statusCode: res.statusCode, statusMessage: res.statusMessage };
 		Object.defineProperty(res, "headersSent", { configurable: true, get: () => true });
 		Object.defineProperty(res, "writableEnded", { configurable: true, get: () => ended });
 		for (const name of headerSetters) {
 			if (typeof target[name] !== "function") continue;
 			guarded.set(name, Object.getOwnPropertyDescriptor(res, name));
-			target[name] = refuseHeader;
+			const setter = target[name];
+			target[name] = (...args) => {
+				const [header] = args as [string | Map<string, unknown>];
+				refuseBodyHeaders(typeof header === "string" ? [header] : header.keys());
+				return setter.apply(res, args);
+			};
 		}
 		before().then(replay, drop);
 	};
@@ -175,6 +184,7 @@ export function holdResponse(
 	};
 	const replay = () => {
 		unhold();
+		Object.assign(res, answered); // a second answer may have set another before it threw
 		state = "open";
 		let flowing: unknown = true;
 		try {
@@ -222,9 +232,9 @@ export function holdResponse(
 		writeHead(...args) {
 			if (state === "open") return send("writeHead", args);
 			if (state === "dropped" || hasHead) return res;
+			if (!implicit && typeof args[0] === "number") res.statusCode = args[0];
 			begin();
 			if (!implicit) {
-				if (typeof args[0] === "number") res.statusCode = args[0];
 				queue.push({ name: "writeHead", args });
 			}
 			return res;
@@ -260,9 +270,6 @@ export function holdResponse(
 	for (const name of operations) target[name] = held[name];
 
 	return {
-		get isHolding() {
-			return state === "held";
-		},
 		disarm() {
 			if (state === "armed") state = "open";
 		},

@@ -1,7 +1,7 @@
-import { describe, expect, it, vi } from "vitest";
+import { describe, expect, it } from "vitest";
 import { AcquireAbortedError, currentScope, use } from "../../src/index.ts";
 import { gate } from "../support.ts";
-import { bare, kits, onNode, plain, route, stage, textOf, where } from "./kits.ts";
+import { bare, eventually, kits, onNode, plain, route, stage, textOf, where } from "./kits.ts";
 
 const GONE = "The client closed the connection before the response was complete.";
 
@@ -22,9 +22,9 @@ describe.skipIf(!onNode).each(kits)("clients that leave $name", (kit) => {
 		});
 		const client = site.connect();
 		client.get("/");
-		await vi.waitFor(() => expect(log).toEqual(["+R", "+H"]));
+		await eventually(() => expect(log).toEqual(["+R", "+H"]));
 		client.leave();
-		await vi.waitFor(() => expect(log).toContain("gone"));
+		await eventually(() => expect(log).toContain("gone"));
 		await new Promise(setImmediate);
 		await new Promise(setImmediate);
 		expect(log).toEqual(["+R", "+H", "gone"]);
@@ -51,9 +51,9 @@ describe.skipIf(!onNode).each(kits)("clients that leave $name", (kit) => {
 		});
 		const client = site.connect();
 		client.get("/");
-		await vi.waitFor(() => expect(log).toEqual(["+R", "+H"]));
+		await eventually(() => expect(log).toEqual(["+R", "+H"]));
 		client.leave();
-		await vi.waitFor(() => expect(log).toContain("gone"));
+		await eventually(() => expect(log).toContain("gone"));
 		work.open();
 		await site.idle();
 		expect(log.filter((line) => !line.startsWith("head"))).toEqual([
@@ -79,9 +79,9 @@ describe.skipIf(!onNode).each(kits)("clients that leave $name", (kit) => {
 		});
 		const client = site.connect();
 		client.get("/");
-		await vi.waitFor(() => expect(log).toEqual(["+R", "+H"]));
+		await eventually(() => expect(log).toEqual(["+R", "+H"]));
 		client.leave();
-		await vi.waitFor(() => expect(log).toContain("gone"));
+		await eventually(() => expect(log).toContain("gone"));
 		await site.idle();
 		expect(log.filter((line) => !line.startsWith("head"))).toEqual([
 			"+R",
@@ -101,9 +101,9 @@ describe.skipIf(!onNode).each(kits)("clients that leave $name", (kit) => {
 		);
 		const client = site.connect();
 		client.get("/");
-		await vi.waitFor(() => expect(log).toEqual(["+R", "+H"]));
+		await eventually(() => expect(log).toEqual(["+R", "+H"]));
 		client.leave();
-		await vi.waitFor(() => expect(log).toContain("gone"));
+		await eventually(() => expect(log).toContain("gone"));
 		await site.idle();
 		expect(log).toEqual(["+R", "+H", "gone", `-H ${GONE}`, `-R ${GONE}`]);
 	});
@@ -122,11 +122,11 @@ describe.skipIf(!onNode).each(kits)("clients that leave $name", (kit) => {
 		);
 		const client = site.connect();
 		client.get("/");
-		await vi.waitFor(() => expect(log).toEqual(["+R"]));
+		await eventually(() => expect(log).toEqual(["+R"]));
 		client.leave();
-		await vi.waitFor(() => expect(log).toContain(`-R ${GONE}`));
+		await eventually(() => expect(log).toContain(`-R ${GONE}`));
 		work.open();
-		await vi.waitFor(() => expect(log).toContain("errh much later"));
+		await eventually(() => expect(log).toContain("errh much later"));
 		expect(log.filter((line) => !line.startsWith("head"))).toEqual([
 			"+R",
 			"gone",
@@ -151,9 +151,9 @@ describe.skipIf(!onNode).each(kits)("clients that leave $name", (kit) => {
 		});
 		const client = site.connect();
 		client.get("/");
-		await vi.waitFor(() => expect(log).toEqual(["+R", "+slow"]));
+		await eventually(() => expect(log).toEqual(["+R", "+slow"]));
 		client.leave();
-		await vi.waitFor(() => expect(seen).toBeInstanceOf(AcquireAbortedError));
+		await eventually(() => expect(seen).toBeInstanceOf(AcquireAbortedError));
 		expect((seen as Error).cause).toMatchObject({ name: "AbortError", message: GONE });
 		connected.open();
 		await site.idle();
@@ -183,7 +183,7 @@ describe.skipIf(!onNode).each(kits)("clients that leave $name", (kit) => {
 		client.get("/");
 		await client.until("xxx");
 		client.leave();
-		await vi.waitFor(() => expect(log).toContain(`-R ${GONE}`));
+		await eventually(() => expect(log).toContain(`-R ${GONE}`));
 		expect(log.filter((line) => !line.startsWith("finally"))).toEqual([
 			"+R",
 			"+H",
@@ -216,7 +216,7 @@ describe.skipIf(!onNode).each(kits)("clients that leave $name", (kit) => {
 		client.get("/");
 		await client.until("xxx");
 		client.leave();
-		await vi.waitFor(() => expect(log).toContain("gone"));
+		await eventually(() => expect(log).toContain("gone"));
 		await new Promise(setImmediate);
 		expect(log).toEqual(["+R", "head 200", "gone"]);
 		finish.open();
@@ -245,7 +245,7 @@ describe.skipIf(!onNode).each(kits)("clients that leave $name", (kit) => {
 		client.get("/");
 		await client.until("xxx");
 		client.leave();
-		await vi.waitFor(() => expect(log).toContain("gone"));
+		await eventually(() => expect(log).toContain("gone"));
 		await site.idle();
 		expect(log).toEqual(["+R", "head 200", "gone", `-R ${GONE}`]);
 		channel.splice(0);
@@ -263,9 +263,9 @@ describe.skipIf(!onNode).each(kits)("clients that leave $name", (kit) => {
 		const site = await open({ "/": route({ r: R, h: H }, () => ({ json: 1 })) });
 		const client = site.connect();
 		client.get("/");
-		await vi.waitFor(() => expect(log).toContain("-H"));
+		await eventually(() => expect(log).toContain("-H"));
 		client.leave();
-		await vi.waitFor(() => expect(log).toContain("gone"));
+		await eventually(() => expect(log).toContain("gone"));
 		await new Promise(setImmediate);
 		expect(log).toEqual(["+R", "+H", "-H", "gone"]);
 		committed.open();
@@ -293,9 +293,9 @@ describe.skipIf(!onNode).each(kits)("clients that leave $name", (kit) => {
 		});
 		const client = site.connect();
 		client.get("/");
-		await vi.waitFor(() => expect(log).toEqual(["+R"]));
+		await eventually(() => expect(log).toEqual(["+R"]));
 		client.halfClose();
-		await vi.waitFor(() => expect(log).toContain("-R given up"));
+		await eventually(() => expect(log).toContain("-R given up"));
 		expect(log.slice(0, 3)).toEqual(["+R", "gone", "-R given up"]);
 	});
 
@@ -309,9 +309,9 @@ describe.skipIf(!onNode).each(kits)("clients that leave $name", (kit) => {
 		client.send(
 			"POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 70\r\n\r\n[1,",
 		);
-		await vi.waitFor(() => expect(site.app().children).toHaveLength(1));
+		await eventually(() => expect(site.app().children).toHaveLength(1));
 		client.leave();
-		await vi.waitFor(() => expect(log).toContain("gone"));
+		await eventually(() => expect(log).toContain("gone"));
 		await site.idle();
 		// where the parser stands before the guard, nothing was ever acquired
 		expect(log.filter((line) => /^[-+]/.test(line))).toHaveLength(log.includes("+R") ? 2 : 0);
@@ -346,10 +346,10 @@ describe.skipIf(!onNode).each(kits)("clients that leave $name", (kit) => {
 		const client = site.connect();
 		client.get("/1");
 		client.get("/2");
-		await vi.waitFor(() => expect(log).toContain("second answered"));
+		await eventually(() => expect(log).toContain("second answered"));
 		await new Promise(setImmediate);
 		client.leave();
-		await vi.waitFor(() => expect(log).toContain("gone"));
+		await eventually(() => expect(log).toContain("gone"));
 		work.open();
 		await site.idle();
 		expect(log.filter((line) => /^[-+]/.test(line)).sort()).toEqual(["+1", "+2", "-1", "-2"]);
@@ -369,9 +369,9 @@ describe.skipIf(!onNode).each(kits)("clients that leave $name", (kit) => {
 		);
 		const client = site.connect();
 		client.get("/");
-		await vi.waitFor(() => expect(site.app().children).toHaveLength(1));
+		await eventually(() => expect(site.app().children).toHaveLength(1));
 		client.leave();
-		await vi.waitFor(() => expect(log).toContain("gone"));
+		await eventually(() => expect(log).toContain("gone"));
 		await site.idle();
 		expect(log.find((line) => line.startsWith("close in"))).toBe("close in handler");
 	});
@@ -393,9 +393,9 @@ describe.skipIf(!onNode).each(kits)("clients that leave $name", (kit) => {
 		expect(await (await site.fetch("/1")).json()).toBe("handler");
 		const client = site.connect();
 		client.get("/2");
-		await vi.waitFor(() => expect(log).toContain("+2"));
+		await eventually(() => expect(log).toContain("+2"));
 		client.leave();
-		await vi.waitFor(() => expect(log).toContain("gone"));
+		await eventually(() => expect(log).toContain("gone"));
 		await site.idle();
 		expect(log).toEqual(["+1", "head 200", "sent", "-1", "+2", "gone", `-2 ${GONE}`]);
 	});

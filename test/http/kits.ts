@@ -456,8 +456,7 @@ export function stage(kit: Kit): () => Scene {
 		const channel: unknown[] = [];
 		const onReleaseError = (error: unknown) => void reported.push(error);
 		const app = openScope({ lifetime: "app", name: "app", onReleaseError });
-		const idle = () =>
-			vi.waitFor(() => expect(app.inspect().children).toEqual([]), { interval: 2, timeout: 5000 });
+		const idle = () => eventually(() => expect(app.inspect().children).toEqual([]));
 		cleanups.push(async () => {
 			await idle();
 			await app.disposeAsync();
@@ -522,6 +521,11 @@ export function stage(kit: Kit): () => Scene {
 			hono: (routes, setup) => honoApp({ ...setup, ...plan, routes }),
 		};
 	};
+}
+
+/** Waits until `check` passes. */
+export function eventually(check: () => void): Promise<void> {
+	return vi.waitFor(check, { interval: 2, timeout: 4000 });
 }
 
 /** Logs the head of a response, and whether it was completely sent. */

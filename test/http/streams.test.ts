@@ -2,7 +2,17 @@ import { Readable } from "node:stream";
 import { describe, expect, it, vi } from "vitest";
 import { currentScope, use } from "../../src/index.ts";
 import { gate } from "../support.ts";
-import { kits, onNode, plain, route, stage, textOf, webStreamOf, where } from "./kits.ts";
+import {
+	eventually,
+	kits,
+	onNode,
+	plain,
+	route,
+	stage,
+	textOf,
+	webStreamOf,
+	where,
+} from "./kits.ts";
 
 // Bun and Deno have their own servers behind node:http; there, only Hono's app.request() is tested
 describe.skipIf(!onNode).each(kits)("streams on $name", (kit) => {
@@ -71,7 +81,7 @@ describe.skipIf(!onNode).each(kits)("streams on $name", (kit) => {
 		const client = site.connect();
 		client.get("/");
 		await client.until("two");
-		await vi.waitFor(() => expect(log).toContain("finally"));
+		await eventually(() => expect(log).toContain("finally"));
 		expect(log).not.toContain("-R");
 		finish.open();
 		await site.idle();
@@ -142,7 +152,7 @@ describe.skipIf(!onNode).each(kits)("streams on $name", (kit) => {
 		const site = await open({ "/": route({ h: H }, () => ({ chunks: chunks() })) });
 		const client = site.connect();
 		client.get("/");
-		await vi.waitFor(() => expect(log).toContain("-H"));
+		await eventually(() => expect(log).toContain("-H"));
 		await new Promise(setImmediate);
 		expect(client.received).toBe("");
 		committed.open();
@@ -237,8 +247,8 @@ describe.skipIf(!onNode).each(kits)("streams on $name", (kit) => {
 		const client = site.connect();
 		client.get("/");
 		// Express begins to send with the first chunk, the others with the response
-		if (kit.framework !== "express") await vi.waitFor(() => expect(log).toContain("-H"));
-		else await vi.waitFor(() => expect(log).toContain("+H"));
+		if (kit.framework !== "express") await eventually(() => expect(log).toContain("-H"));
+		else await eventually(() => expect(log).toContain("+H"));
 		node.destroy(Object.assign(new Error("ENOENT"), { status: 404 }));
 		held.open();
 		if (kit.framework === "hono") await client.closed();
@@ -294,7 +304,7 @@ describe.skipIf(!onNode).each(kits)("streams on $name", (kit) => {
 		if (kit.framework === "express") return;
 		const response = await site.fetch("/");
 		expect([response.status, await response.json()]).toEqual([500, { error: "commit" }]);
-		await vi.waitFor(() => expect(log).toContain("cancelled"));
+		await eventually(() => expect(log).toContain("cancelled"));
 		await site.idle();
 		expect(log.filter((line) => line !== "cancelled")).toEqual([
 			"+H",
@@ -320,7 +330,7 @@ describe.skipIf(!onNode).each(kits)("streams on $name", (kit) => {
 		});
 		const client = site.connect();
 		client.get("/");
-		await vi.waitFor(() => expect(log).toContain("-H"));
+		await eventually(() => expect(log).toContain("-H"));
 		await new Promise(setImmediate);
 		expect(client.received).toBe("");
 		committed.open();
@@ -388,6 +398,7 @@ describe.skipIf(!onNode).each(kits)("streams on $name", (kit) => {
 					await use(H);
 					return {
 						direct: async (res) => {
+							res.statusCode = 200;
 							res.flushHeaders();
 							res.write("one");
 							await fail.promise;

@@ -1,7 +1,7 @@
-import { describe, expect, it, vi } from "vitest";
+import { describe, expect, it } from "vitest";
 import { currentScope, provide, resource, token, use } from "../../src/index.ts";
 import { gate } from "../support.ts";
-import { bare, kits, onNode, plain, route, stage, where } from "./kits.ts";
+import { bare, eventually, kits, onNode, plain, route, stage, where } from "./kits.ts";
 
 // Bun and Deno have their own servers behind node:http; there, only Hono's app.request() is tested
 describe.skipIf(!onNode).each(kits)("the timeline on $name", (kit) => {
@@ -33,7 +33,7 @@ describe.skipIf(!onNode).each(kits)("the timeline on $name", (kit) => {
 		const site = await open({ "/": route({ r: R, h: H }, () => ({ json: 1 })) });
 		const client = site.connect();
 		client.get("/");
-		await vi.waitFor(() => expect(log).toEqual(["+R", "+H", "-H"]));
+		await eventually(() => expect(log).toEqual(["+R", "+H", "-H"]));
 		await new Promise(setImmediate);
 		expect(client.received).toBe("");
 		committed.open();
@@ -256,7 +256,7 @@ describe.skipIf(!onNode).each(kits)("the timeline on $name", (kit) => {
 			}),
 		});
 		const response = site.fetch("/");
-		await vi.waitFor(() => expect(log).toEqual(["+H", "+R"]));
+		await eventually(() => expect(log).toEqual(["+H", "+R"]));
 		finish.open();
 		expect((await response).status).toBe(200);
 		await site.idle();
@@ -277,7 +277,7 @@ describe.skipIf(!onNode).each(kits)("the timeline on $name", (kit) => {
 		client.send(
 			"POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 7\r\n\r\n[1,",
 		);
-		await vi.waitFor(() => expect(site.app().children).toHaveLength(1));
+		await eventually(() => expect(site.app().children).toHaveLength(1));
 		await new Promise(setImmediate);
 		client.send(" 22]");
 		await client.until('[[1,22],"R","handler"]');
@@ -356,7 +356,7 @@ describe.skipIf(!onNode).each(kits)("the timeline on $name", (kit) => {
 		const client = site.connect();
 		client.get("/1");
 		client.get("/2");
-		await vi.waitFor(() => expect(log).toContain("second answered"));
+		await eventually(() => expect(log).toContain("second answered"));
 		expect(client.received).toBe("");
 		first.open();
 		await client.until('"two"');
@@ -423,7 +423,7 @@ describe.skipIf(!onNode).each(kits)("the timeline on $name", (kit) => {
 			}),
 		});
 		const response = site.fetch("/");
-		await vi.waitFor(() => expect(log).toEqual(["+R"]));
+		await eventually(() => expect(log).toEqual(["+R"]));
 		const closed = app.disposeAsync().then(() => log.push("app closed"));
 		expect((await site.fetch("/")).status).toBe(500);
 		expect(log.splice(1)).toEqual([
