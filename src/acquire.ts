@@ -91,7 +91,7 @@ function letGo(instance: Instance, error: unknown): void {
 }
 
 /** Finds what `definition` means in `origin`, and starts its setup if nobody has. */
-export function find(
+function find(
 	origin: Owner,
 	definition: Definition,
 	options: UseOptions | undefined,

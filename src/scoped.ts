@@ -101,6 +101,8 @@ function drive(
 			// begun below, so that return() closes the scope even if it comes first
 			yield;
 			const result = yield* { [Symbol.asyncIterator]: () => steps };
+			const { outcome } = scope;
+			if (outcome.type === "failure") throw outcome.error; // said by fail() or abort()
 			scope.complete();
 			return result;
 		} catch (error) {

@@ -471,25 +471,35 @@ describe("a scoped generator function", () => {
 		expectError(error, LifetimeError, "YS_ERR_LIFETIME");
 	});
 
-	it("stops listening to a signal when it ends, and hears it until then", async () => {
+	it("is aborted by the options' signal, and then fails even if it goes on to its end", async () => {
+		const log: unknown[] = [];
 		const controller = new AbortController();
 		const reason = new Error("stop");
-		const seen: unknown[] = [];
 		const rows = scoped(
-			{},
+			{ a: logged(log as string[], "a") },
 			async function* () {
 				const { signal } = currentScope();
-				signal.addEventListener("abort", () => seen.push(signal.reason));
+				signal.addEventListener("abort", () => log.push(signal.reason));
 				yield 1;
-				yield 2;
+				log.push("end");
 			},
 			{ signal: controller.signal },
 		);
 		const generator = rows();
 		await generator.next();
 		controller.abort(reason);
-		expect(seen).toEqual([reason]);
-		await generator.return(undefined);
+		expect(await rejection(generator.next())).toBe(reason);
+		expect(log).toEqual(["+a", reason, "end", "-a:failure"]);
+	});
+
+	it("rejects in the end with the error that was passed to fail()", async () => {
+		const error = new Error("said");
+		const rows = scoped({}, async function* () {
+			yield 1;
+			currentScope().fail(error);
+			yield 2;
+		});
+		expect(await rejection(collect(rows()))).toBe(error);
 	});
 });
 
