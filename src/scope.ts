@@ -536,7 +536,7 @@ export function checkMovable(owner: Owner): void {
 }
 
 /** The engine's view of public {@link Binding}s. */
-export function checkBindings(bindings: readonly Binding[]): Replacement[] {
+function checkBindings(bindings: readonly Binding[]): Replacement[] {
 	return bindings.map((binding) => {
 		if (binding instanceof Replacement) return binding;
 		throw new InvalidArgumentError(
