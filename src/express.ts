@@ -53,7 +53,7 @@ const transactions = new WeakMap<object, Transaction>();
  * import assert from "node:assert/strict";
  * import { once } from "node:events";
  * import type { AddressInfo } from "node:net";
- * import express from "express";
+ * import express, { type Request } from "express";
  * import { resource } from "yieldscope";
  * import { handler, releaseErrors, requestScope } from "yieldscope/express";
  *
@@ -68,7 +68,7 @@ const transactions = new WeakMap<object, Transaction>();
  *
  * const app = express();
  * app.use(requestScope());
- * app.post("/orders/:id", handler({ tx: Tx }, async ({ tx }, req, res) => {
+ * app.post("/orders/:id", handler({ tx: Tx }, async ({ tx }, req: Request<{ id: string }>, res) => {
  * 	tx.insert(req.params.id);
  * 	res.status(201).json({ id: req.params.id });
  * }));
@@ -141,16 +141,22 @@ async function deliver(
 }
 
 /**
+ * What a handler with dependencies finds in `req.params`. TypeScript can't carry the names over from the route; who wants
+ * them annotates: `(dependencies, req: Request<{ id: string }>, res) => ...`.
+ */
+export interface PathParams {
+	readonly [name: string]: string;
+}
+
+/**
  * Makes a route handler: injects `dependencies`, and tells the resources of its errors before Express.
  *
  * @throws {@link index.NoScopeError} To Express, if {@link requestScope} isn't mounted before it.
  */
-export function handler<P>(
-	fn: (...args: Parameters<RequestHandler<P>>) => unknown,
-): RequestHandler<P>;
-export function handler<const D extends Dependencies, P>(
+export function handler<H extends RequestHandler<never>>(fn: H): H;
+export function handler<const D extends Dependencies, P = PathParams>(
 	dependencies: D,
-	fn: (dependencies: Values<D>, ...args: Parameters<RequestHandler<P>>) => unknown,
+	fn: (dependencies: Values<D>, req: Request<P>, res: Response, next: NextFunction) => unknown,
 ): RequestHandler<P>;
 export function handler(first: unknown, second?: unknown): RequestHandler {
 	const route = handlerArguments(first, second);

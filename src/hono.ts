@@ -15,7 +15,7 @@ import type {
 	MiddlewareHandler,
 	Next,
 } from "hono";
-import type { HandlerResponse } from "hono/types";
+import type { BlankInput, HandlerResponse } from "hono/types";
 import { bindWebStream } from "./body.ts";
 import {
 	Exchange,
@@ -55,7 +55,7 @@ interface RuntimeEnv {
  * @example An app
  * ```ts
  * import assert from "node:assert/strict";
- * import { Hono } from "hono";
+ * import { type Context, type Env, Hono } from "hono";
  * import { resource } from "yieldscope";
  * import { handler, requestScope } from "yieldscope/hono";
  *
@@ -70,7 +70,7 @@ interface RuntimeEnv {
  *
  * const app = new Hono();
  * app.use(requestScope());
- * app.post("/orders/:id", handler({ tx: Tx }, async ({ tx }, c) => {
+ * app.post("/orders/:id", handler({ tx: Tx }, async ({ tx }, c: Context<Env, "/orders/:id">) => {
  * 	const id = c.req.param("id");
  * 	tx.insert(id);
  * 	return c.json({ id }, 201);
@@ -234,20 +234,20 @@ async function dropResponse(c: Context, reason: unknown): Promise<void> {
 /**
  * Makes a route handler: injects `dependencies`, and tells the resources of its errors before Hono.
  *
+ * With dependencies, TypeScript can't carry over the app's environment and the names of the route's params; who wants
+ * them annotates: `(dependencies, c: Context<AppEnv, "/orders/:id">) => ...`.
+ *
  * @throws {@link index.NoScopeError} If {@link requestScope} isn't mounted before it.
  */
-export function handler<
-	E extends Env,
-	P extends string,
-	I extends Input,
-	R extends HandlerResponse<unknown>,
->(fn: (c: Context<E, P, I>, next: Next) => R): Handler<E, P, I, R>;
+export function handler<H extends Handler>(fn: H): H;
 export function handler<
 	const D extends Dependencies,
-	E extends Env,
-	P extends string,
-	I extends Input,
-	R extends HandlerResponse<unknown>,
+	// biome-ignore lint/suspicious/noExplicitAny: Hono's own default; TypeScript can't carry the app's over
+	E extends Env = any,
+	// biome-ignore lint/suspicious/noExplicitAny: as above, for the route's
+	P extends string = any,
+	I extends Input = BlankInput,
+	R extends HandlerResponse<unknown> = HandlerResponse<unknown>,
 >(
 	dependencies: D,
 	fn: (dependencies: Values<D>, c: Context<E, P, I>, next: Next) => R,

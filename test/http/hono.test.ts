@@ -1,0 +1,474 @@
+import { getRequestListener } from "@hono/node-server";
+import { Hono } from "hono";
+import { HTTPException } from "hono/http-exception";
+import { stream, streamSSE, streamText } from "hono/streaming";
+import { describe, expect, it } from "vitest";
+import { HttpContext, HttpRequest, handler, releaseErrors, requestScope } from "../../src/hono.ts";
+import { currentScope, resource, use } from "../../src/index.ts";
+import { gate, ticks } from "../support.ts";
+import {
+	eventually,
+	httpError,
+	type Kit,
+	kits,
+	onNode,
+	route,
+	type Scene,
+	stage,
+	textOf,
+	where,
+} from "./kits.ts";
+
+const kit = kits.find((each) => each.framework === "hono") as Kit;
+
+function scoped({ app, reported }: Scene, abortGrace = 20) {
+	return requestScope({
+		parent: app,
+		abortGrace,
+		onReleaseError: (error) => void reported.push(error),
+	});
+}
+
+describe("Hono's app.request(), on every runtime", () => {
+	const scene = stage(kit);
+
+	it("releases in order, the request's resources once the body is read", async () => {
+		const { log, R, H, hono, app } = scene();
+		const server = hono({
+			"/": route({ r: R, h: H }, ({ r, h }) => {
+				log.push(`handler ${r} ${h}`);
+				return { json: { ok: true } };
+			}),
+		});
+		const response = await server.request("/");
+		expect(log).toEqual(["+R", "+H", "handler R H", "-H"]);
+		expect(app.inspect().children).toHaveLength(1);
+		expect(await response.json()).toEqual({ ok: true });
+		await eventually(() => expect(log).toEqual(["+R", "+H", "handler R H", "-H", "-R"]));
+	});
+
+	it("releases with the error before the error handler", async () => {
+		const { log, R, H, hono } = scene();
+		const server = hono({
+			"/": route({ r: R, h: H }, () => {
+				throw httpError(418, "teapot");
+			}),
+		});
+		const response = await server.request("/");
+		expect([response.status, await response.json()]).toEqual([418, { error: "teapot" }]);
+		expect(log).toEqual(["+R", "+H", "-H teapot", "-R teapot", "errh teapot"]);
+	});
+
+	it("drops the response of a handler whose release fails", async () => {
+		const { log, R, traced, hono } = scene();
+		const H = traced("H", "handler", {
+			success: () => {
+				throw httpError(409, "conflict");
+			},
+		});
+		const server = hono({
+			"/": route({ r: R, h: H }, () => ({
+				json: "a longer body than the other",
+				headers: { ETag: '"1"', "X-A": "1" },
+			})),
+		});
+		const response = await server.request("/");
+		expect([response.status, await response.json()]).toEqual([409, { error: "conflict" }]);
+		expect([response.headers.get("etag"), response.headers.get("x-a")]).toEqual([null, "1"]);
+		expect(log).toEqual(["+R", "+H", "-H", "-R conflict", "errh conflict"]);
+	});
+
+	it("keeps the cookies and CORS headers of middleware around a dropped response", async () => {
+		const its = scene();
+		const H = its.traced("H", "handler", {
+			success: () => {
+				throw httpError(409, "conflict");
+			},
+		});
+		const server = new Hono();
+		server.use(async (c, next) => {
+			c.res.headers.set("Access-Control-Allow-Origin", "*");
+			c.header("Set-Cookie", "a=1", { append: true });
+			c.header("Set-Cookie", "b=2", { append: true });
+			await next();
+		});
+		server.use(scoped(its));
+		server.get(
+			"/",
+			handler({ h: H }, (_values, c) => {
+				c.status(201);
+				return c.json(1);
+			}),
+		);
+		server.onError(releaseErrors((error, c) => c.text(error.message)));
+		const response = await server.request("/");
+		expect([response.status, await response.text()]).toEqual([500, "conflict"]);
+		expect(response.headers.get("access-control-allow-origin")).toBe("*");
+		expect(response.headers.getSetCookie()).toEqual(["a=1", "b=2"]);
+		expect(its.log).toEqual(["+H", "-H"]);
+	});
+
+	it("runs stream bodies in the request's scope, their cleanup too", async () => {
+		const { log, R, hono, app } = scene();
+		async function* chunks() {
+			try {
+				yield `one in ${where()} `;
+				await ticks();
+				yield `two in ${where()}`;
+			} finally {
+				log.push(`finally in ${where()}`);
+			}
+		}
+		const server = hono({ "/": route({ r: R }, () => ({ chunks: chunks() })) });
+		const response = await server.request("/");
+		await ticks();
+		expect(app.inspect().children).toHaveLength(1);
+		expect(await response.text()).toBe("one in GET / two in GET /");
+		await eventually(() => expect(log).toEqual(["+R", "finally in GET /", "-R"]));
+	});
+
+	it("tells the resources of a reader that cancels", async () => {
+		const { log, R, hono } = scene();
+		async function* chunks() {
+			try {
+				for (;;) yield "x";
+			} finally {
+				log.push("finally");
+			}
+		}
+		const server = hono({ "/": route({ r: R }, () => ({ chunks: chunks() })) });
+		const reader = (await server.request("/")).body?.getReader();
+		await reader?.read();
+		await reader?.cancel();
+		await eventually(() =>
+			expect(log).toEqual([
+				"+R",
+				"finally",
+				"-R The client closed the connection before the response was complete.",
+			]),
+		);
+	});
+
+	it("tells the resources of a body that fails", async () => {
+		const { log, R, hono } = scene();
+		async function* chunks() {
+			yield "x";
+			throw new Error("half-way");
+		}
+		const server = hono({ "/": route({ r: R }, () => ({ chunks: chunks() })) });
+		await expect((await server.request("/")).text()).rejects.toThrow("half-way");
+		await eventually(() => expect(log).toEqual(["+R", "-R half-way"]));
+	});
+
+	it.each(["HEAD", "GET"])("releases after %s without a body that is read", async (method) => {
+		const { log, R, H, hono } = scene();
+		const server = hono({
+			"/": route({ r: R, h: H }, () => (method === "GET" ? { empty: 204 } : { json: 1 })),
+		});
+		expect((await server.request("/", { method })).status).toBe(method === "GET" ? 204 : 200);
+		await eventually(() => expect(log).toEqual(["+R", "+H", "-H", "-R"]));
+	});
+
+	it("gives a nested app.request() a scope of its own", async () => {
+		const its = scene();
+		const server = new Hono();
+		server.use(scoped(its));
+		server.get(
+			"/outer",
+			handler({ r: its.R }, async (_values, c) => {
+				const inner = await server.request("/inner");
+				return c.json([await inner.json(), currentScope().parent?.name]);
+			}),
+		);
+		server.get(
+			"/inner",
+			handler({ r: its.R }, (_values, c) => c.json(currentScope().parent?.name)),
+		);
+		const response = await server.request("/outer");
+		expect(await response.json()).toEqual(["GET /inner", "GET /outer"]);
+		await eventually(() => expect(its.log).toHaveLength(4));
+		expect(its.log).toEqual(["+R", "+R", "-R", "-R"]);
+	});
+
+	it("counts a handler that returns nothing as a failure", async () => {
+		const its = scene();
+		const server = new Hono();
+		server.use(scoped(its));
+		server.get("/", (async () => {
+			await use(its.R);
+		}) as never);
+		server.onError(
+			releaseErrors((error, c) => {
+				its.log.push(`errh ${error.message}`);
+				return c.text("no", 500);
+			}),
+		);
+		expect((await server.request("/")).status).toBe(500);
+		const message = "The handler returned no response. Return one, or await next().";
+		expect(its.log).toEqual(["+R", `-R ${message}`, `errh ${message}`]);
+	});
+
+	it("releases before anything is sent where onError isn't wrapped, but after it ran", async () => {
+		const its = scene();
+		const server = new Hono();
+		server.use(scoped(its));
+		server.get("/plain", async () => {
+			await use(its.R);
+			throw new HTTPException(418, { message: "teapot" });
+		});
+		server.get(
+			"/handler",
+			handler({ r: its.R }, () => {
+				throw new HTTPException(418, { message: "teapot" });
+			}),
+		);
+		server.onError((error, c) => {
+			its.log.push(`errh ${error.message}`);
+			return error instanceof HTTPException ? error.getResponse() : c.text("no", 500);
+		});
+		expect((await server.request("/plain")).status).toBe(418);
+		expect(its.log.splice(0)).toEqual(["+R", "errh teapot", "-R teapot"]);
+		// handler() knows of the error at its source
+		expect((await server.request("/handler")).status).toBe(418);
+		expect(its.log).toEqual(["+R", "-R teapot", "errh teapot"]);
+	});
+
+	it("runs an unwrapped onError again for a translation", async () => {
+		const its = scene();
+		const R = its.traced("R", "request", { failure: () => httpError(404, "translated") });
+		const server = new Hono();
+		server.use(scoped(its));
+		server.get("/", async () => {
+			await use(R);
+			throw new Error("raw");
+		});
+		server.onError((error, c) => {
+			its.log.push(`errh ${error.message}`);
+			return c.text(error.message, 404);
+		});
+		expect(await (await server.request("/")).text()).toBe("translated");
+		expect(its.log).toEqual(["+R", "errh raw", "-R raw", "errh translated"]);
+	});
+
+	it("reaches sub-apps, with error handlers of their own", async () => {
+		const its = scene();
+		const sub = new Hono();
+		sub.get("/", async () => {
+			await use(its.R);
+			throw new Error("boom");
+		});
+		sub.onError(
+			releaseErrors((error, c) => {
+				its.log.push(`sub ${error.message}`);
+				return c.text("sub", 418);
+			}),
+		);
+		const server = new Hono();
+		server.use(scoped(its));
+		server.route("/sub", sub);
+		expect((await server.request("/sub")).status).toBe(418);
+		expect(its.log).toEqual(["+R", "-R boom", "sub boom"]);
+	});
+
+	it("gives an app under mount() a request scope of its own, if it asks for one", async () => {
+		const its = scene();
+		const inner = new Hono();
+		inner.use(scoped(its));
+		inner.get(
+			"/",
+			handler({ r: its.R }, (_values, c) => c.json(where())),
+		);
+		const server = new Hono();
+		server.use(scoped(its));
+		server.mount("/inner", inner.fetch);
+		expect(await (await server.request("/inner")).json()).toBe("handler");
+		await eventually(() => expect(its.log).toEqual(["+R", "-R"]));
+	});
+
+	it("keeps the scope in the stream helpers", async () => {
+		const its = scene();
+		const server = new Hono();
+		server.use(scoped(its));
+		server.get(
+			"/stream",
+			handler({ h: its.H }, (_values, c) =>
+				stream(c, async (writer) => {
+					await writer.write(await use(its.R));
+				}),
+			),
+		);
+		server.get(
+			"/text",
+			handler({ h: its.H }, (_values, c) =>
+				streamText(c, async (writer) => {
+					await writer.write(await use(its.R));
+				}),
+			),
+		);
+		server.get(
+			"/sse",
+			handler({ h: its.H }, (_values, c) =>
+				streamSSE(c, async (writer) => {
+					await writer.writeSSE({ data: await use(its.R) });
+				}),
+			),
+		);
+		for (const path of ["/stream", "/text", "/sse"]) {
+			expect(await (await server.request(path)).text()).toContain("R");
+			await eventually(() => expect(its.log).toHaveLength(4));
+			expect(its.log.splice(0).sort()).toEqual(["+H", "+R", "-H", "-R"]);
+		}
+	});
+
+	it("hears of a stream helper's error by scope.fail()", async () => {
+		const its = scene();
+		const server = new Hono();
+		server.use(scoped(its));
+		server.get(
+			"/",
+			handler({ r: its.R }, (_values, c) =>
+				stream(
+					c,
+					async () => {
+						throw new Error("half-way");
+					},
+					async (error) => currentScope().fail(error),
+				),
+			),
+		);
+		expect(await (await server.request("/")).text()).toBe("");
+		await eventually(() => expect(its.log).toHaveLength(2));
+		expect(its.log).toEqual(["+R", "-R half-way"]);
+		its.reported.splice(0);
+	});
+
+	it("hands Workers what they must wait for", async () => {
+		const its = scene();
+		const { R } = its;
+		const waited: Promise<unknown>[] = [];
+		const server = new Hono();
+		server.use(scoped(its));
+		server.get(
+			"/",
+			handler({ r: R }, (_values, c) => c.text("x")),
+		);
+		const response = await server.fetch(new Request("http://x/"), {}, {
+			waitUntil: (promise: Promise<unknown>) => waited.push(promise),
+			passThroughOnException() {},
+			props: {},
+		} as never);
+		expect(waited).toHaveLength(1);
+		expect(its.log).toEqual(["+R"]);
+		await response.text();
+		await Promise.all(waited);
+		expect(its.log).toEqual(["+R", "-R"]);
+	});
+
+	it("takes Deno's word for when a response is complete", async () => {
+		const its = scene();
+		const completed = gate();
+		const server = new Hono();
+		server.use(scoped(its));
+		server.get(
+			"/",
+			handler({ r: its.R }, (_values, c) => c.text("x")),
+		);
+		// Deno aborts a request's signal after each successful response
+		const aborting = new AbortController();
+		const request = new Request("http://x/", { signal: aborting.signal });
+		const response = await server.fetch(request, { completed: completed.promise });
+		expect(await response.text()).toBe("x");
+		aborting.abort();
+		await ticks();
+		expect(its.log).toEqual(["+R"]);
+		completed.open();
+		await eventually(() => expect(its.log).toEqual(["+R", "-R"]));
+	});
+
+	it("provides the context and the request, and lets release code add headers", async () => {
+		const its = scene();
+		const Header = resource(
+			{ c: HttpContext, req: HttpRequest },
+			async function* ({ c, req }) {
+				yield req.path;
+				c.header("X-Committed", "1");
+			},
+			{ lifetime: "handler", name: "Header" },
+		);
+		const server = new Hono();
+		server.use(scoped(its));
+		server.get(
+			"/a",
+			handler({ path: Header }, ({ path }, c) => c.text(path)),
+		);
+		const response = await server.request("/a");
+		expect([response.headers.get("x-committed"), await response.text()]).toEqual(["1", "/a"]);
+	});
+});
+
+// Bun and Deno have servers of their own, which node-server doesn't run on
+describe.skipIf(!onNode)("Hono on @hono/node-server", () => {
+	const scene = stage(kit);
+
+	it("tells a stream helper's onAbort of a client that leaves, in context", async () => {
+		const its = scene();
+		const server = new Hono();
+		server.use(scoped(its, 1000));
+		server.get(
+			"/",
+			handler({ r: its.R, h: its.H }, (_values, c) =>
+				stream(c, async (writer) => {
+					writer.onAbort(() => {
+						its.log.push(`aborted in ${where()}`);
+					});
+					while (!writer.aborted) {
+						await writer.write("x".repeat(1024));
+						await new Promise(setImmediate);
+					}
+				}),
+			),
+		);
+		const site = await its.serve(getRequestListener(server.fetch));
+		const client = site.connect();
+		client.get("/");
+		await client.until("xxx");
+		client.leave();
+		await eventually(() => expect(its.log).toContain("gone"));
+		await its.idle();
+		expect(its.log.filter((line) => !line.startsWith("aborted"))).toEqual([
+			"+R",
+			"+H",
+			"-H",
+			"head 200",
+			"gone",
+			"-R The client closed the connection before the response was complete.",
+		]);
+		expect(its.log).toContain("aborted in GET /");
+	});
+
+	it("cancels a stream helper's body that is dropped", async () => {
+		const its = scene();
+		const H = its.traced("H", "handler", {
+			success: () => {
+				throw httpError(409, "conflict");
+			},
+		});
+		const server = new Hono();
+		server.use(scoped(its));
+		server.get(
+			"/",
+			handler({ h: H }, (_values, c) =>
+				stream(c, async (writer) => {
+					writer.onAbort(() => void its.log.push("aborted"));
+					await writer.write("x");
+				}),
+			),
+		);
+		server.onError(releaseErrors((error, c) => c.text(textOf(error), 409)));
+		const site = await its.serve(getRequestListener(server.fetch));
+		const response = await site.fetch("/");
+		expect([response.status, await response.text()]).toEqual([409, "conflict"]);
+		await its.idle();
+		expect(its.log).toEqual(["+H", "-H", "aborted", "head 409", "sent"]);
+	});
+});
