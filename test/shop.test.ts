@@ -1,0 +1,203 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { type Binding, openScope, override, provide } from "yieldscope";
+import { freePort, Postgres } from "../docs/examples/shop/postgres.ts";
+import { Database, Pool } from "../docs/examples/shop/resources.ts";
+import { database, PRODUCTS } from "../docs/examples/shop/schema.ts";
+import { openShop, type Shop, servers } from "../docs/examples/shop/shops.ts";
+
+const ORDER = { product: 1, quantity: 2 };
+
+/** What must happen. Bun's server doesn't write to the socket, where the timeline looks for the first byte. */
+function events(...all: unknown[]): unknown[] {
+	return "Bun" in globalThis ? all.filter((event) => !/first byte/.test(`${event}`)) : all;
+}
+
+const suite = openScope({ name: "suite", lifetime: "process" });
+beforeAll(() => suite.use(Postgres), 60_000);
+afterAll(() => suite.disposeAsync());
+
+describe.each(Object.entries(servers))("the shop on %s", (name, create) => {
+	const start = (binding: Binding) => suite.run(() => openShop(name, create, binding));
+	let shop: Shop;
+	beforeAll(async () => {
+		shop = await start(override(Database, database(name)));
+	});
+	afterAll(() => shop[Symbol.asyncDispose]());
+
+	async function trace(id: string, { idle, timeline } = shop): Promise<string[]> {
+		await idle();
+		return timeline.of(id).map(({ text }) => text);
+	}
+
+	async function query(sql: string, ...values: unknown[]): Promise<unknown[]> {
+		const pool = await shop.app.use(Pool);
+		return (await pool.query({ text: sql, values, rowMode: "array" })).rows;
+	}
+
+	afterEach(async () => {
+		await shop.idle();
+		const { totalCount, idleCount, waitingCount } = await shop.app.use(Pool);
+		expect({ idleCount, waitingCount }).toEqual({ idleCount: totalCount, waitingCount: 0 });
+		const states = await query(
+			"SELECT DISTINCT state FROM pg_stat_activity WHERE application_name = $1 AND pid <> pg_backend_pid()",
+			(await shop.app.use(Database)).application_name,
+		);
+		expect(states.flat().filter((state) => state !== "idle")).toEqual([]);
+		expect(shop.reported).toEqual([]);
+	});
+
+	it("commits an order before the first byte of its answer", async () => {
+		const response = await shop.send("order", "/orders", ORDER);
+		expect([response.status, await response.json()]).toEqual([201, { id: expect.any(Number) }]);
+		expect(await trace("order")).toEqual(
+			events(
+				"POST /orders",
+				"+ AuditLog",
+				"+ Connection",
+				"+ Tx: BEGIN",
+				"  handler: order inserted",
+				"- Tx: COMMIT",
+				"- Connection",
+				"201: first byte",
+				"201: last byte",
+				"- AuditLog: done",
+			),
+		);
+	});
+
+	it("commits 200 concurrent orders over 10 connections", async () => {
+		const ids = Array.from({ length: 200 }, (_, i) => `concurrent-${i}`);
+		const responses = await Promise.all(ids.map((id) => shop.send(id, "/orders", ORDER)));
+		expect(new Set(responses.map(({ status }) => status))).toEqual(new Set([201]));
+		for (const id of ids) {
+			const seen = await trace(id);
+			expect(seen).toContain("- Tx: COMMIT");
+			expect(seen.indexOf("- Tx: COMMIT")).toBeLessThan(
+				seen.findIndex((event) => event.startsWith("201")),
+			);
+		}
+		const orders = await query("SELECT customer FROM orders WHERE customer LIKE 'concurrent-%'");
+		expect(orders.flat().sort()).toEqual(ids.sort());
+	});
+
+	it("answers with the error of a COMMIT that fails", async () => {
+		const response = await shop.send("commit", "/orders", { ...ORDER, product: PRODUCTS + 1 });
+		expect([response.status, await response.json()]).toEqual([409, { message: "No such product" }]);
+		expect(await trace("commit")).toEqual(
+			events(
+				"POST /orders",
+				"+ AuditLog",
+				"+ Connection",
+				"+ Tx: BEGIN",
+				"  handler: order inserted",
+				"- Tx: ROLLBACK, 23503",
+				"- Connection",
+				"- AuditLog: failed",
+				"409: first byte",
+				"409: last byte",
+			),
+		);
+		expect(await query("SELECT id FROM orders WHERE customer = 'commit'")).toEqual([]);
+		expect(await query("SELECT outcome FROM audit WHERE customer = 'commit'")).toEqual([
+			["failed"],
+		]);
+	});
+
+	it("rolls back what a handler wrote before it threw a 404", async () => {
+		const response = await shop.send("throw", "/orders", { ...ORDER, replaces: 999_999 });
+		expect([response.status, await response.json()]).toEqual([404, { message: "No order 999999" }]);
+		expect(await trace("throw")).toEqual(
+			events(
+				"POST /orders",
+				"+ AuditLog",
+				"+ Connection",
+				"+ Tx: BEGIN",
+				"  handler: order inserted",
+				"- Tx: ROLLBACK, 404",
+				"- Connection",
+				"- AuditLog: failed",
+				"404: first byte",
+				"404: last byte",
+			),
+		);
+		expect(await query("SELECT id FROM orders WHERE customer = 'throw'")).toEqual([]);
+		expect(await query("SELECT outcome FROM audit WHERE customer = 'throw'")).toEqual([["failed"]]);
+	});
+
+	it("keeps the cursor of a streamed export open to the last byte", async () => {
+		const response = await shop.send("export", "/products");
+		const lines = (await response.text()).trimEnd().split("\n");
+		expect([response.status, lines.length]).toEqual([200, PRODUCTS]);
+		expect(await trace("export")).toEqual(
+			events(
+				"GET /products",
+				"+ Connection",
+				"+ Catalogue: cursor",
+				"200: first byte",
+				`  body: ends, ${PRODUCTS} rows`,
+				"200: last byte",
+				"- Catalogue: cursor",
+				"- Connection",
+			),
+		);
+	});
+
+	it("closes the cursor when the client leaves in mid-stream, after the body's own cleanup", async () => {
+		const client = new AbortController();
+		const response = await shop.send("leave", "/products", undefined, client.signal);
+		await response.body?.getReader().read();
+		client.abort();
+		const seen = await trace("leave");
+		expect(seen.indexOf("the client has gone")).toBeLessThan(seen.indexOf("- Catalogue: cursor"));
+		expect(seen.filter((text) => text !== "the client has gone")).toEqual(
+			events(
+				"GET /products",
+				"+ Connection",
+				"+ Catalogue: cursor",
+				"200: first byte",
+				expect.stringMatching(/^ {2}body: ends, \d{3,4} rows$/),
+				"- Catalogue: cursor",
+				"- Connection",
+			),
+		);
+	});
+
+	it("does the work that comes after the response before it releases the request's resources", async () => {
+		const { id } = (await (await shop.send("buyer", "/orders", ORDER)).json()) as { id: number };
+		const response = await shop.send("receipt", "/receipts", { order: id });
+		expect(response.status).toBe(202);
+		expect(await trace("receipt")).toEqual(
+			events(
+				"POST /receipts",
+				"+ AuditLog",
+				"  handler: receipt queued",
+				"202: first byte",
+				"202: last byte",
+				"  after: begins",
+				"  after: receipt sent",
+				"- AuditLog: done",
+			),
+		);
+		expect(await query("SELECT receipt_sent FROM orders WHERE id = $1", id)).toEqual([[true]]);
+		expect(await query("SELECT entries FROM audit WHERE customer = 'receipt'")).toEqual([
+			[[`receipt ${id}`]],
+		]);
+	});
+
+	it("answers 503 when the database is down, and leaves nothing open", async () => {
+		const port = await freePort();
+		await using down = await start(provide(Database, { host: "127.0.0.1", port }));
+		const response = await down.send("down", "/orders", ORDER);
+		expect([response.status, await response.json()]).toEqual([
+			503,
+			{ message: "The database can't be reached" },
+		]);
+		expect(await trace("down", down)).toEqual(
+			events("POST /orders", "+ AuditLog", "- AuditLog: lost", "503: first byte", "503: last byte"),
+		);
+		const { totalCount, waitingCount } = await down.app.use(Pool);
+		expect({ totalCount, waitingCount }).toEqual({ totalCount: 0, waitingCount: 0 });
+		expect(down.app.inspect().resources.map((resource) => resource.name)).toEqual(["Pool"]);
+		expect(down.reported).toEqual([]);
+	});
+});
