@@ -208,6 +208,23 @@ describe("release", () => {
 		expect(live).toBe(0);
 	});
 
+	it.skip("releases 100,000 dependents first", async () => {
+		let released = 0;
+		const Pool = resource(function* () {
+			yield 1;
+			expect(released).toBe(100_000);
+		});
+		const Each = resource({ Pool }, function* () {
+			yield 1;
+			released++;
+		});
+		await withScope(async (scope) => {
+			for (let i = 0; i < 100_000; i++) await scope.use(Each, { fresh: true });
+			await scope.release(Pool);
+			expect(released).toBe(100_000);
+		});
+	});
+
 	it("releases what its setup registered right after it", async () => {
 		const log: string[] = [];
 		const Pool = logged(log, "pool");

@@ -137,6 +137,37 @@ describe("rule 14: every release is attempted", () => {
 		expect(attempts).toBe(100_000);
 	});
 
+	it.skip("attempts 100,000 releases that all translate the error", async () => {
+		let attempts = 0;
+		const Translating = resource(function* () {
+			try {
+				yield 1;
+			} catch (error) {
+				throw new Error(`translation ${++attempts}`, { cause: error });
+			}
+		});
+		const Answering = resource(function* () {
+			try {
+				yield 1;
+			} finally {
+				// biome-ignore lint/correctness/noUnsafeFinally: it is given its cause
+				throw new Error(`answer ${++attempts}`);
+			}
+		});
+		const work = withScope(async (scope) => {
+			for (let i = 0; i < 50_000; i++) {
+				await scope.use(Translating, { fresh: true });
+				await scope.use(Answering, { fresh: true });
+			}
+			throw new Error("failed");
+		});
+		let error = (await rejection(work)) as Error;
+		let causes = 0;
+		for (; error.cause !== undefined; error = error.cause as Error) causes++;
+		expect([attempts, causes]).toEqual([100_000, 100_000]);
+		expect(error.message).toBe("failed");
+	});
+
 	it("combines the errors of 100,000 callbacks", async () => {
 		const work = withScope((scope) => {
 			for (let i = 0; i < 100_000; i++) scope.defer(fails(i));
