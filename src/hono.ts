@@ -138,6 +138,10 @@ class Delivery {
 		if (typeof outgoing?.once === "function") {
 			this.#outgoing = outgoing;
 			bindEnd(outgoing, (fn) => exchange.run(fn));
+			// soon after that the server ends a response that was cut short
+			outgoing.once("close", () => {
+				this.#isCancelled ||= outgoing.headersSent && !outgoing.writableEnded;
+			});
 			onResponseOver(incoming, outgoing, () => {
 				if (!outgoing.writableFinished) exchange.abandon();
 				this.over();
@@ -212,7 +216,7 @@ class Delivery {
 		this.#isOver = true;
 		const outgoing = this.#outgoing;
 		const isComplete = () =>
-			outgoing?.headersSent ? outgoing.writableEnded : this.#isAnswered && !this.#isCancelled;
+			!this.#isCancelled && (outgoing?.headersSent ? outgoing.writableEnded : this.#isAnswered);
 		void this.#exchange
 			.end({ status: () => (this.#c.finalized ? this.#c.res.status : 0), isComplete })
 			.then((late) => late && this.#exchange.report(late.error));
