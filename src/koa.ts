@@ -113,11 +113,7 @@ export function requestScope(options: RequestScopeOptions<[ctx: Context]> = {}):
 		const exchange = new Exchange(defaults, `${ctx.method} ${ctx.path}`, bindings, () => {
 			if (res.headersSent || exchange.hasFailed) return;
 			// for who answers past Koa, on ctx.res
-			held = holdResponse(
-				res,
-				() => exchange.endHandler(res.statusCode),
-				(e) => dropHeld(e),
-			);
+			held = holdResponse(res, () => exchange.endHandler(res.statusCode), dropHeld);
 		});
 		if (exchange.request === undefined) {
 			await exchange.closed;

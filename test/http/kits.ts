@@ -73,7 +73,7 @@ export function plain(run: (call: Call) => Reply | Promise<Reply>): Route {
 }
 
 /** An app, in no framework's terms. */
-export interface Setup {
+interface Setup {
 	readonly options?: Pick<RequestScopeOptions<unknown[]>, "abortGrace" | "bindings">;
 	/** Routes of a router of their own, under `/sub`. */
 	readonly sub?: Record<string, Route>;
@@ -323,7 +323,7 @@ const honoKit: Kit = {
 };
 
 /** A Hono app, which needs no server. */
-export function honoApp(plan: Plan): Hono {
+function honoApp(plan: Plan): Hono {
 	const send = (c: HonoContext, reply: Reply): Response | undefined => {
 		if ("json" in reply)
 			return c.json(
@@ -401,7 +401,7 @@ export const kits: readonly Kit[] = [
 ];
 
 /** A running server. */
-export interface Site {
+interface Site {
 	readonly port: number;
 	readonly server: Server;
 	readonly url: string;
@@ -415,7 +415,7 @@ export interface Site {
 }
 
 /** How a traced resource answers its release. */
-export interface Answers {
+interface Answers {
 	readonly success?: () => unknown;
 	readonly failure?: (error: unknown) => unknown;
 	readonly setup?: () => unknown;
@@ -546,7 +546,7 @@ function watch(res: ServerResponse, log: string[]): void {
 }
 
 /** A connection that sends what it is told, and leaves when it is told. */
-export class Client {
+class Client {
 	readonly #socket: Socket;
 	readonly #closed: Promise<void>;
 	#received = "";
