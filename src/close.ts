@@ -50,6 +50,8 @@ async function settle(owner: Owner): Promise<void> {
 		await runTask(owner, work).catch(ignore);
 	}
 	owner.afterWork = undefined;
+	// at once: nothing may begin between the last look and the release
+	owner.state = "releasing";
 }
 
 /** Closes the children that somebody held and didn't close, latest first. Their errors become the parent's. */

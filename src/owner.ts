@@ -30,6 +30,43 @@ export class Task {
 	}
 }
 
+/** An early release under way. */
+export class Departure {
+	pending = true;
+	/** Resolves when it has ended. */
+	readonly over: Promise<void>;
+	readonly #frames: Task[] = [];
+	#resolve: () => void = ignore;
+
+	constructor() {
+		this.over = new Promise((resolve) => {
+			this.#resolve = resolve;
+		});
+	}
+
+	/** The frame of the release code of what `owner` owns. */
+	frameOf(owner: Owner): Task {
+		let task = this.#frames.find((each) => each.owner === owner);
+		if (task === undefined) {
+			task = new Task(owner);
+			this.#frames.push(task);
+		}
+		return task;
+	}
+
+	/** Whether what happens in `frame` is a part of it. */
+	includes(frame: Frame | undefined): boolean {
+		const task = frame instanceof Owner ? frame.task : frame;
+		return task instanceof Task && this.#frames.includes(task);
+	}
+
+	finish(): void {
+		this.pending = false;
+		for (const task of this.#frames) task.pending = false;
+		this.#resolve();
+	}
+}
+
 /** What `defer`, `adopt` or `use(disposable)` registered. */
 export class Callback {
 	readonly sequence: number;
@@ -74,6 +111,8 @@ export class Instance {
 		| undefined;
 	/** Disposes a returned value. */
 	dispose: (() => unknown) | undefined;
+	/** The early release that took it, which is in charge of it from then on. */
+	departure: Departure | undefined;
 	/** Its place in the owner's `setups`. */
 	slot = 0;
 	/** While an order is made: how many of its dependents are still to be released. */
@@ -82,6 +121,8 @@ export class Instance {
 	readyAt = 0;
 	#resolve: (value: unknown) => void = ignore;
 	#reject: (error: unknown) => void = ignore;
+	#onEnd: (() => void) | undefined;
+	#ended: Promise<void> | undefined;
 
 	constructor(
 		owner: Owner,
@@ -122,6 +163,7 @@ export class Instance {
 		if (this.registered !== undefined) this.owner.entries.push(...this.registered);
 		this.owner.entries.push(this);
 		this.#resolve(value);
+		this.#onEnd?.();
 		this.owner.wake();
 	}
 
@@ -133,8 +175,12 @@ export class Instance {
 		this.owner.forget(this);
 		if (this.registered !== undefined) this.owner.entries.push(...this.registered);
 		this.abandon(error);
-		if (this.owner.state !== "open") this.owner.report(error);
-		this.owner.wake();
+		this.#onEnd?.();
+		const { owner } = this;
+		// an abort has sent away who waited
+		const unseen = owner.aborted !== undefined && !owner.followsFromAbort(error);
+		if (unseen || owner.state !== "open") owner.report(error);
+		owner.wake();
 	}
 
 	/** releasing -> released. A timer made in the setup may hold on to this for ever: nothing else may come with it. */
@@ -149,6 +195,15 @@ export class Instance {
 		this.registered = undefined;
 		this.generator = undefined;
 		this.dispose = undefined;
+		this.departure = undefined;
+	}
+
+	/** When a pending setup has come to its end, which it may do long after an abort sent those away who waited. */
+	ended(): Promise<void> {
+		this.#ended ??= new Promise((resolve) => {
+			this.#onEnd = resolve;
+		});
+		return this.#ended;
 	}
 
 	/** Rejects whoever waits; the setup goes on. */

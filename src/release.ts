@@ -37,14 +37,15 @@ export function release(owner: Owner): Promise<void> | undefined {
 	if (entries.length > 0) {
 		if (owner.ordered && !owner.concurrent) return releaseInTurn(owner, entries, owner, finish);
 		const limit = owner.concurrent ? Number.POSITIVE_INFINITY : 1;
-		return releaseByEdges(owner, entries, owner, limit).then(finish);
+		const releaseUnit = (unit: Entry[]) => releaseInTurn(owner, unit, owner);
+		return releaseByEdges(entries, limit, releaseUnit).then(finish);
 	}
 	finish();
 	return undefined;
 }
 
 /** Releases from the last to the first; every one, whatever the others do. Then calls `done`, without another tick. */
-async function releaseInTurn(
+export async function releaseInTurn(
 	owner: Owner,
 	entries: Entry[],
 	verdict: Verdict,
@@ -104,10 +105,9 @@ export function releaseSync(owner: Owner): void {
  * last. What a setup registered goes right after its instance, as one unit.
  */
 export function releaseByEdges(
-	owner: Owner,
 	entries: Entry[],
-	verdict: Verdict,
 	limit: number,
+	releaseUnit: (unit: Entry[]) => Promise<void>,
 ): Promise<void> {
 	const members = new Set<Entry>(entries);
 	const grouped = new Set<Entry>();
@@ -134,7 +134,7 @@ export function releaseByEdges(
 						? (entry.dependencies ?? []).filter((each) => members.has(each))
 						: [];
 				const unit = entry instanceof Instance ? [...(entry.registered ?? []), entry] : [entry];
-				void releaseInTurn(owner, unit, verdict).then(() => {
+				void releaseUnit(unit).then(() => {
 					running--;
 					for (const dependency of freed)
 						if (--dependency.dependents === 0) insert(ready, dependency);

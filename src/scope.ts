@@ -396,7 +396,10 @@ export function runInScope<R>(
 		checkCallback(fn, "withScope");
 		owner = ownerOf(new Scope(options));
 	} catch (error) {
-		return Promise.reject(error);
+		const refused = Promise.reject(error);
+		// only a child is refused by a scope that closes
+		if (error instanceof ScopeClosedError) refused.catch(ignore);
+		return refused;
 	}
 	owner.closesItself(kind === "detached");
 	const result = frames.run(owner, bracket<R>, owner, fn);
