@@ -1134,6 +1134,24 @@ describe("rule 20: held children", () => {
 		expect(log.slice(3)).toEqual(["-parent:success"]);
 	});
 
+	it("hand their error to whoever closes them, and to nobody else", async () => {
+		const log: string[] = [];
+		const until = gate();
+		const thrown = new Error("child's release failed");
+		let childClosed: Promise<unknown> | undefined;
+		const work = withScope(async (scope) => {
+			await use(logged(log, "parent"));
+			const child = openScope({ parent: scope });
+			child.defer(() => until.promise);
+			childClosed = rejection(child.disposeAsync());
+		});
+		await ticks();
+		until.fail(thrown);
+		await work;
+		expect(await childClosed).toBe(thrown);
+		expect(log).toEqual(["+parent", "-parent:success"]);
+	});
+
 	it("may be opened by a task while the parent closes", async () => {
 		const log: string[] = [];
 		const until = gate();

@@ -499,6 +499,25 @@ describe("rule 11: defer, adopt and disposables take part in the same order", ()
 		]);
 	});
 
+	it("gives a callback its turn by when it was registered, though a setup was in flight", async () => {
+		const log: string[] = [];
+		const slow = gate();
+		const Slow = resource(async function* () {
+			await slow.promise;
+			yield 1;
+			log.push("-slow");
+		});
+
+		await withScope(async (scope) => {
+			const using = scope.use(Slow);
+			scope.defer(() => void log.push("-deferred"));
+			slow.open();
+			await using;
+		});
+
+		expect(log).toEqual(["-deferred", "-slow"]);
+	});
+
 	it.each([false, true])(
 		"releases what a setup registers right after that instance (overlapping: %s)",
 		async (both) => {
