@@ -324,7 +324,7 @@ describe("rule 22: a use that waits when its scope aborts", () => {
 		expect(await rejection(work)).toMatchObject({ error: thrown, suppressed: reason });
 	});
 
-	it.skip("loses no error of the setup, which nobody waits for any more", async () => {
+	it("loses no error of the setup, which nobody waits for any more", async () => {
 		const thrown = new Error("setup failed");
 		const reported: unknown[] = [];
 		const until = gate();

@@ -356,7 +356,7 @@ describe("release in scopes below", () => {
 		});
 	});
 
-	it.skip("runs their releases with their own scope ambient", async () => {
+	it("runs their releases with their own scope ambient", async () => {
 		const seen: unknown[] = [];
 		const Pool = resource(() => "pool", { lifetime: "app" });
 		const Tx = resource({ Pool }, async function* () {
@@ -386,7 +386,7 @@ describe("release in scopes below", () => {
 		expect(seen[0]).toBe(error);
 	});
 
-	it.skip("leaves them to a close of their scope that is under way, and waits for it", async () => {
+	it("leaves them to a close of their scope that is under way, and waits for it", async () => {
 		const log: string[] = [];
 		const until = gate();
 		const Pool = logged(log, "pool", {}, { lifetime: "app" });
@@ -407,7 +407,7 @@ describe("release in scopes below", () => {
 		expect(log.slice(2)).toEqual(["-tx:failure", "-pool:success"]);
 	});
 
-	it.skip("loses nothing where a dependent's scope is closing", async () => {
+	it("loses nothing where a dependent's scope is closing", async () => {
 		const log: string[] = [];
 		const [closing, until] = [gate(), gate()];
 		const Pool = logged(log, "pool", {}, { lifetime: "app" });
@@ -432,7 +432,7 @@ describe("release in scopes below", () => {
 		expect(log.filter((line) => line.startsWith("-tx"))).toEqual(["-tx:incomplete"]);
 	});
 
-	it.skip("disposes a dependent once, though its scope closes at the same time", async () => {
+	it("disposes a dependent once, though its scope closes at the same time", async () => {
 		const log: string[] = [];
 		const [before, disposal] = [gate(), gate()];
 		const Pool = logged(log, "pool", {}, { lifetime: "app" });
@@ -642,7 +642,7 @@ describe("release while something else runs", () => {
 		expect(log).toEqual(["+a", "-a begins", "-a ends", "second"]);
 	});
 
-	it.skip("waits for a dependent that another call is releasing", async () => {
+	it("waits for a dependent that another call is releasing", async () => {
 		const log: string[] = [];
 		const until = gate();
 		const Pool = logged(log, "pool");
@@ -674,7 +674,7 @@ describe("release while something else runs", () => {
 		expect(log.filter((line) => line.startsWith("-pool"))).toEqual(["-pool:incomplete"]);
 	});
 
-	it.skip("releases once where the scope closes while both wait for a setup", async () => {
+	it("releases once where the scope closes while both wait for a setup", async () => {
 		const log: string[] = [];
 		const until = gate();
 		const Pool = resource(async function* () {
@@ -770,7 +770,7 @@ describe("release while something else runs", () => {
 		});
 	});
 
-	it.skip("waits for a setup on an aborted scope without blocking the event loop", async () => {
+	it("waits for a setup on an aborted scope without blocking the event loop", async () => {
 		const log: string[] = [];
 		const Slow = resource(async function* () {
 			await new Promise((resolve) => setImmediate(resolve));
