@@ -642,6 +642,25 @@ describe("release while something else runs", () => {
 		expect(log).toEqual(["+a", "-a begins", "-a ends", "second"]);
 	});
 
+	it.skip("waits for a common dependent where two are asked for at the same time", async () => {
+		const log: string[] = [];
+		const until = gate();
+		const A = logged(log, "a");
+		const B = logged(log, "b");
+		const Tx = slow(log, "tx", until.promise, { A, B });
+		await withScope(async (scope) => {
+			await use(Tx);
+			log.length = 0;
+			const both = Promise.all([scope.release(A), scope.release(B)]);
+			await ticks();
+			expect.soft(log).toEqual(["-tx begins"]);
+			until.open();
+			await both;
+		});
+		expect(log[1]).toBe("-tx ends");
+		expect(log.slice(2).sort()).toEqual(["-a:success", "-b:success"]);
+	});
+
 	it("waits for a dependent that another call is releasing", async () => {
 		const log: string[] = [];
 		const until = gate();
