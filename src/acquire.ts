@@ -18,7 +18,10 @@ import {
 	ignore,
 	isWithin,
 	Owner,
+	setupIn,
+	visitorIn,
 } from "./owner.ts";
+import { detailsOf, joinPath, placeText } from "./path.ts";
 import { closeGenerator } from "./release.ts";
 import {
 	type Definition,
@@ -111,13 +114,16 @@ function find(
 			// in a sync scope only what is being called is pending
 			if (owner.sync) throw cycleError([target.name, target.name], owner);
 		} else if (shared.state !== "ready") throw closedError(owner, target, frame);
-		requester?.dependOn(shared);
+		if (requester !== undefined) depend(requester, shared);
 		return shared;
 	}
 	if (!admits(origin, frame)) throw closedError(origin, target, frame);
 	if (requester !== undefined) refuseRecursion(target, owner, requester, options?.fresh);
 	const instance = new Instance(owner, target, requester, bound?.binding);
-	requester?.dependOn(instance);
+	if (requester !== undefined) depend(requester, instance);
+	// whoever closes a scope waits for the setups in flight in it
+	const { opener } = owner;
+	if (opener?.pending && opener !== requester) opener.dependOn(instance);
 	if (!options?.fresh) owner.share(instance);
 	owner.beginSetup(instance);
 	// every so often a microtask cuts the chain of setups that start each other, or it would overflow the stack
@@ -140,14 +146,15 @@ export function locate(
 	lifetime: Lifetime | undefined,
 	frame: Frame | undefined,
 ): Place | Replacement {
-	const consumer = frame instanceof Instance && frame.pending ? frame : undefined;
+	const consumer = setupIn(frame);
 	const bound = findBinding(origin, definition, consumer);
 	if (bound !== undefined && bound.binding.definition === undefined) return bound.binding;
 	const target = bound?.binding.definition ?? definition;
 	if (target.setup === undefined) {
+		const requester = requesterOf(frame);
 		throw new NotProvidedError(
-			`Cannot use ${target.name}: nobody provides it (${pathText(target, consumer)}). Open the scope with bindings: [provide(${target.name}, value)].`,
-			details(target, origin, consumer),
+			`Cannot use ${target.name}: nobody provides it in ${placeText(target, origin, requester)}. Open the scope with bindings: [provide(${target.name}, value)].`,
+			detailsOf(target, origin, requester),
 		);
 	}
 	return { target, bound, owner: findOwner(origin, definition, target, lifetime, consumer, bound) };
@@ -237,19 +244,30 @@ function isOpenedIn(owner: Owner, instance: Instance): boolean {
 
 /** The setup that waits for what `frame` does, directly or through scopes opened in it. */
 export function requesterOf(frame: Frame | undefined): Instance | undefined {
-	if (frame === undefined) return undefined;
-	if (frame instanceof Instance && frame.pending) return frame;
-	// a task runs on its own: nobody has to wait for it
-	if (!(frame instanceof Owner)) return undefined;
-	return frame.opener?.pending ? frame.opener : undefined;
+	const setup = setupIn(frame);
+	if (setup !== undefined || frame === undefined) return setup;
+	const { opener } = (visitorIn(frame) as Frame).owner;
+	return opener?.pending ? opener : undefined;
 }
 
 /** Whether `scope` still takes orders from `frame`: while it closes, from what the close waits for. */
 export function admits(scope: Owner, frame: Frame | undefined): boolean {
 	if (scope.state === "open") return true;
-	if (scope.state !== "closing" || frame === undefined || !isWithin(frame.owner, scope))
-		return false;
-	return frame.pending || (frame.owner !== scope && frame.owner.state === "open");
+	if (scope.state !== "closing" || frame === undefined) return false;
+	const { owner, pending } = visitorIn(frame) as Frame; // there is a frame
+	return isWithin(owner, scope) && (pending || (owner !== scope && owner.state === "open"));
+}
+
+/** Records that `requester`'s setup uses `target`. So do the setups in which its scope was opened. */
+function depend(requester: Instance, target: Instance): void {
+	requester.dependOn(target);
+	let { opener } = requester.owner;
+	while (opener !== undefined && isWithin(opener.owner, target.owner)) {
+		opener.dependOn(target);
+		// a setup that is over doesn't nest what comes now
+		if (!opener.pending) target.owner.ordered = false;
+		opener = opener.owner.opener;
+	}
 }
 
 /** Finds out whether `target`, which `requester` is about to wait for, waits for `requester`. */
@@ -258,13 +276,11 @@ function refuseCycle(target: Instance, requester: Instance): void {
 	const stack = [target];
 	for (let at = stack.pop(); at !== undefined; at = stack.pop()) {
 		if (at === requester) {
-			const path: Instance[] = [];
-			for (let back: Instance | undefined = at; back !== undefined; back = cameFrom.get(back))
-				path.unshift(back);
-			throw cycleError(
-				[requester, ...path].map((instance) => instance.definition.name),
-				requester.owner,
-			);
+			const path: string[] = [];
+			for (let back: Instance | undefined = at; back !== undefined; back = cameFrom.get(back)) {
+				path.unshift(back.definition.name);
+			}
+			throw cycleError([requester.definition.name, ...path], requester.owner);
 		}
 		for (const next of at.dependencies ?? []) {
 			if (!next.pending || cameFrom.has(next)) continue;
@@ -274,18 +290,28 @@ function refuseCycle(target: Instance, requester: Instance): void {
 	}
 }
 
-/** A setup that makes another instance of its own resource, in its own scope or one opened in it, would never end. */
+/**
+ * Refuses a setup that asks for its own resource again, by a fresh instance, in a scope opened in it, or after a failure,
+ * directly or through others: it would never end.
+ */
 function refuseRecursion(
 	target: Definition,
 	owner: Owner,
 	requester: Instance,
 	fresh: boolean | undefined,
 ): void {
-	if (!fresh && (owner === requester.owner || !isWithin(owner, requester.owner))) return;
-	const path = [target.name];
+	// otherwise one instance is shared, and refuseCycle looks after it
+	const inward = owner !== requester.owner && !isWithin(requester.owner, owner);
+	if (!fresh && !inward && !owner.hasFailedSetup) return;
 	for (let at: Instance | undefined = requester; at !== undefined; at = at.creator) {
-		path.unshift(at.definition.name);
-		if (isSame(at.definition, target) && isWithin(owner, at.owner)) throw cycleError(path, owner);
+		if (!isSame(at.definition, target)) continue;
+		// in a scope that encloses the other it is another instance, and the end of it
+		if (at.owner !== owner && isWithin(at.owner, owner)) continue;
+		const path = [target.name];
+		for (let each: Instance | undefined = requester; each !== at; each = each?.creator) {
+			path.unshift(each?.definition.name as string); // `at` is among the creators
+		}
+		throw cycleError([at.definition.name, ...path], owner);
 	}
 }
 
@@ -367,7 +393,9 @@ function accept(instance: Instance, result: unknown): void {
 			.then((value) => accept(instance, value))
 			.catch(onError);
 	} else {
-		if (isObject(result)) instance.dispose = (sync ? syncDisposerOf : disposerOf)(result);
+		if (isObject(result) && (Symbol.asyncDispose in result || Symbol.dispose in result)) {
+			instance.dispose = (sync ? syncDisposerOf : disposerOf)(result);
+		}
 		instance.succeed(result);
 	}
 }
@@ -386,59 +414,40 @@ function takeStep(
 	const { definition, owner } = instance;
 	if (step.done) {
 		throw new DidNotYieldError(
-			`${definition.name} did not yield: its generator ended before it gave a value (${pathText(definition, instance.creator)}). Check that every path through the setup reaches the yield.`,
-			details(definition, owner, instance.creator),
+			`${definition.name} did not yield in ${placeText(definition, owner, instance.creator)}: its generator ended before it gave a value. Check that every path through the setup reaches the yield.`,
+			detailsOf(definition, owner, instance.creator),
 		);
 	}
-	if (isThenable(step.value)) {
+	let refusal: unknown;
+	try {
+		if (!isThenable(step.value)) {
+			instance.succeed(step.value);
+			return undefined;
+		}
 		// `await use()` would unwrap it, and give another value than the one yielded
-		const refusal = new InvalidArgumentError(
+		refusal = new InvalidArgumentError(
 			`${definition.name} yielded a value with a then(): \`await use(${definition.name})\` would unwrap it. Yield it inside an object, or await it first.`,
 		);
-		return closeGenerator(owner, generator, refusal);
+	} catch (error) {
+		refusal = error; // of a value that can't even be looked at
 	}
-	instance.succeed(step.value);
-	return undefined;
+	return closeGenerator(owner, generator, refusal);
 }
 
 /** Recognises generators by what they do, so that wrapped and down-levelled ones count. */
 export function isGenerator(value: unknown): value is NonNullable<Instance["generator"]> {
 	// the promise of a generator that scoped() gives is not the generator
 	if (!isObject(value) || isThenable(value)) return false;
-	const candidate = value as Partial<AsyncGenerator & Generator>;
-	return (
-		typeof candidate.next === "function" &&
-		typeof candidate.throw === "function" &&
-		typeof candidate.return === "function" &&
-		(typeof candidate[Symbol.asyncIterator] === "function" ||
-			typeof candidate[Symbol.iterator] === "function")
-	);
-}
-
-/** Who asked for `definition`, outermost first. */
-function pathOf(definition: Definition, requester: Instance | undefined): string[] {
-	const path = [definition.name];
-	for (let at = requester; at !== undefined; at = at.creator) path.push(at.definition.name);
-	return path.reverse();
-}
-
-function pathText(definition: Definition, requester: Instance | undefined): string {
-	return joinPath(pathOf(definition, requester));
-}
-
-/** A path is for reading: the middle of a long one says nothing. */
-function joinPath(path: readonly string[]): string {
-	if (path.length <= 12) return path.join(" > ");
-	return [...path.slice(0, 5), `… ${path.length - 10} more …`, ...path.slice(-5)].join(" > ");
-}
-
-function details(definition: Definition, scope: Owner, requester: Instance | undefined) {
-	return { resource: definition.name, scope: scope.name, path: pathOf(definition, requester) };
+	// `in` first: there are objects that throw for properties that they don't have
+	if (!(Symbol.asyncIterator in value || Symbol.iterator in value)) return false;
+	if (!("next" in value && "return" in value && "throw" in value)) return false;
+	const { next, return: close, throw: fail } = value;
+	return typeof next === "function" && typeof close === "function" && typeof fail === "function";
 }
 
 function asynchronousError({ definition, owner, creator }: Instance): InvalidArgumentError {
 	return new InvalidArgumentError(
-		`Cannot use ${definition.name} in a sync scope: its setup or its value is asynchronous (${pathText(definition, creator)}). Use withScope()${owner.sync ? "" : `, or \`await use(${definition.name})\` before, in scope "${owner.name}"`}.`,
+		`Cannot use ${definition.name} in a sync scope: its setup or its value is asynchronous, in ${placeText(definition, owner, creator)}. Use withScope()${owner.sync ? "" : `, or \`await use(${definition.name})\` before, in scope "${owner.name}"`}.`,
 	);
 }
 
@@ -449,8 +458,8 @@ function closedError(
 ): ScopeClosedError {
 	const requester = requesterOf(frame);
 	return new ScopeClosedError(
-		`Cannot use ${definition.name}: its scope "${scope.name}" is ${scope.state === "closed" ? "closed" : "closing"} (${pathText(definition, requester)}). Acquire it before the scope closes, or use detach() for work that outlives it.`,
-		details(definition, scope, requester),
+		`Cannot use ${definition.name}: its ${placeText(definition, scope, requester)} is ${scope.state === "closed" ? "closed" : "closing"}. Acquire it before the scope closes, or use detach() for work that outlives it.`,
+		detailsOf(definition, scope, requester),
 	);
 }
 
@@ -462,6 +471,15 @@ export function cycleError(path: readonly string[], scope: Owner): CircularDepen
 	);
 }
 
+/** Whether a scope of that lifetime, or of that name, is open in `scope` or below. */
+function isOpenBelow(scope: Owner, lifetime: Lifetime): boolean {
+	if ((scope.lifetime ?? scope.name) === lifetime) return true;
+	for (let child = scope.lastChild; child !== undefined; child = child.previousSibling) {
+		if (isOpenBelow(child, lifetime)) return true;
+	}
+	return false;
+}
+
 function lifetimeError(
 	scope: Owner,
 	definition: Definition,
@@ -469,12 +487,14 @@ function lifetimeError(
 	consumer: Instance | undefined,
 ): LifetimeError {
 	const open: string[] = [];
-	for (let at: Owner | undefined = scope; at !== undefined; at = at.parent)
+	for (let at: Owner | undefined = scope; at !== undefined; at = at.parent) {
 		open.push(`"${at.lifetime ?? at.name}"`);
-	const where = consumer === undefined ? "" : ` (${pathText(definition, consumer)})`;
+	}
+	const chain = `open are ${open.join(" < ")}`;
+	const place = placeText(definition, scope, consumer);
 	const message =
-		consumer === undefined
-			? `Cannot use ${definition.name}: no open scope has its lifetime "${lifetime}"; open are ${open.join(" < ")}. Open one with withScope({ lifetime: "${lifetime}" }, …) around this, or choose another with use(${definition.name}, { lifetime }).`
-			: `Cannot use ${definition.name} (lifetime "${lifetime}") in ${consumer.definition.name}, which is owned by "${consumer.owner.name}" and would outlive it${where}; open are ${open.join(" < ")}. Give ${consumer.definition.name} the shorter lifetime, or ${definition.name} the longer one.`;
-	return new LifetimeError(message, details(definition, scope, consumer));
+		consumer === undefined || !isOpenBelow(scope, lifetime)
+			? `Cannot use ${definition.name} in ${place}: no open scope has its lifetime "${lifetime}"; ${chain}. Open one with withScope({ lifetime: "${lifetime}" }, …) around this, or choose another with use(${definition.name}, { lifetime }).`
+			: `Cannot use ${definition.name} (lifetime "${lifetime}") in ${consumer.definition.name}, which is owned by "${consumer.owner.name}" and would outlive it, in ${place}; ${chain}. Give ${consumer.definition.name} the shorter lifetime or ${definition.name} the longer one, or open a scope of that lifetime around both.`;
+	return new LifetimeError(message, detailsOf(definition, scope, consumer));
 }

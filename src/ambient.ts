@@ -1,5 +1,5 @@
 import { acquire, type UseOptions } from "./acquire.ts";
-import { NoScopeError } from "./errors.ts";
+import { NoScopeError, type ScopeErrorDetails } from "./errors.ts";
 import { frames, ignore, type Owner } from "./owner.ts";
 import { type Dependencies, definitionOf, type Resource, type Values } from "./resource.ts";
 import { ambientOwner, runInScope, Scope, type ScopeOptions } from "./scope.ts";
@@ -179,7 +179,7 @@ export function use<T>(resource: Resource<T>, options?: UseOptions): Promise<T> 
 }
 
 function rejectNoScope(name: string): Promise<never> {
-	const rejected = Promise.reject(noScopeError(`use ${name}`));
+	const rejected = Promise.reject(noScopeError(`use ${name}`, { resource: name, path: [name] }));
 	rejected.catch(ignore);
 	return rejected;
 }
@@ -237,8 +237,9 @@ function scopeOf(owner: Owner): Scope {
 	return owner.scope as Scope; // ambientOwner gives no sync scopes
 }
 
-function noScopeError(action: string): NoScopeError {
+function noScopeError(action: string, details?: ScopeErrorDetails): NoScopeError {
 	return new NoScopeError(
 		`Cannot ${action}: there is no ambient scope here. Wrap the work in withScope(), mount the adapter's requestScope() before this, or call scope.use(). In a callback that lost its async context, use scope.run().`,
+		details,
 	);
 }

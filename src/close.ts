@@ -57,8 +57,8 @@ async function settle(owner: Owner): Promise<void> {
 /** Closes the children that somebody held and didn't close, latest first. Their errors become the parent's. */
 async function closeHeld(owner: Owner): Promise<void> {
 	for (let child = heldChild(owner); child !== undefined; child = heldChild(owner)) {
-		// this may be called by a sync scope's own code, which then is to return first
-		if (child.sync) await undefined;
+		// this may be called by a sync scope's own code, which then is to return first; and deep nests overflow no stack
+		await undefined;
 		const first = child.state === "open";
 		await child.enterContext(child, child.sync ? closeSync : close, child);
 		if (first && child.failure?.isNews) owner.fail(child.failure.combined());
@@ -93,5 +93,8 @@ export async function runTask<T>(owner: Owner, work: () => T): Promise<Awaited<T
 export function queueAfter(owner: Owner, work: () => unknown): void {
 	const context = new AsyncResource("yieldscope.after");
 	owner.afterWork ??= [];
-	owner.afterWork.push(() => context.runInAsyncScope(work));
+	owner.afterWork.push(() => {
+		const task = frames.getStore() as Task; // runTask runs it
+		return context.runInAsyncScope(() => frames.run(task, work));
+	});
 }

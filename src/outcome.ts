@@ -43,7 +43,7 @@ export class Failure {
 	combined(): unknown {
 		return this.suppressed.reduce(
 			(older, newest) =>
-				new SuppressedError(newest, older, "An error was suppressed during release."),
+				new SuppressedError(newest, older, `${textOf(newest)} (on top of: ${textOf(older)})`),
 			this.error,
 		);
 	}
@@ -62,10 +62,20 @@ export function attachCause(error: unknown, cause: unknown): void {
 
 /** Whether `error` is `from`, or among its causes. */
 function isInCauses(error: object, from: unknown): boolean {
-	const seen = new Set<unknown>();
-	for (let at = from; isObject(at) && !seen.has(at); at = (at as { cause?: unknown }).cause) {
+	let at = from;
+	// a longer way back is no circle that anybody would notice
+	for (let i = 0; i < 1000 && isObject(at); i++) {
 		if (at === error) return true;
-		seen.add(at);
+		at = (at as { cause?: unknown }).cause;
 	}
 	return false;
+}
+
+/** What an error says, whatever was thrown. */
+function textOf(error: unknown): string {
+	try {
+		return isObject(error) ? String((error as { message?: unknown }).message) : typeof error;
+	} catch {
+		return "an error that can't be read";
+	}
 }

@@ -1,12 +1,13 @@
 import { AsyncLocalStorage, AsyncResource } from "node:async_hooks";
 import { AcquireAbortedError, type ScopeIncompleteError } from "./errors.ts";
 import { Failure, type Outcome } from "./outcome.ts";
+import { detailsOf, placeText } from "./path.ts";
 import { type Definition, isSame, type Lifetime, type Replacement } from "./resource.ts";
 import type { Scope } from "./scope.ts";
 import type { SyncScope } from "./sync-scope.ts";
 
 /** Who is running: the ambient scope, or a setup or a task on behalf of one. */
-export type Frame = Owner | Instance | Task;
+export type Frame = Owner | Instance | Task | Visit;
 
 /** The ambient frame. The one piece of module state there is. */
 export const frames: AsyncLocalStorage<Frame> = new AsyncLocalStorage();
@@ -28,6 +29,33 @@ export class Task {
 	constructor(owner: Owner) {
 		this.owner = owner;
 	}
+}
+
+/** Somebody at work in another scope than their own, by `run` or `enter`: what they use there, they use all the same. */
+export class Visit {
+	/** The scope that is ambient. */
+	readonly owner: Owner;
+	readonly visitor: Exclude<Frame, Visit>;
+
+	constructor(owner: Owner, visitor: Exclude<Frame, Visit>) {
+		this.owner = owner;
+		this.visitor = visitor;
+	}
+
+	get pending(): boolean {
+		return this.visitor.pending;
+	}
+}
+
+/** Who is running in `frame`, wherever they are. */
+export function visitorIn(frame: Frame | undefined): Exclude<Frame, Visit> | undefined {
+	return frame instanceof Visit ? frame.visitor : frame;
+}
+
+/** The setup whose own code runs in `frame`. */
+export function setupIn(frame: Frame | undefined): Instance | undefined {
+	const visitor = visitorIn(frame);
+	return visitor instanceof Instance && visitor.pending ? visitor : undefined;
 }
 
 /** An early release under way. */
@@ -160,9 +188,13 @@ export class Instance {
 		this.owner.endSetup(this);
 		// a long-lived instance doesn't hang on to the request that asked first
 		if (this.creator?.owner !== this.owner) this.creator = undefined;
-		if (this.registered !== undefined) this.owner.entries.push(...this.registered);
+		if (this.registered !== undefined) this.owner.addEntries(this.registered);
 		this.owner.entries.push(this);
 		this.#resolve(value);
+		// the first one was made in the context of whoever asked, and Node 22 would keep that alive
+		this.promise = Promise.resolve(value);
+		this.#resolve = ignore;
+		this.#reject = ignore;
 		this.#onEnd?.();
 		this.owner.wake();
 	}
@@ -171,15 +203,21 @@ export class Instance {
 	fail(error: unknown): void {
 		this.state = "failed";
 		this.error = error;
+		this.generator = undefined;
+		this.owner.hasFailedSetup = true;
 		this.owner.endSetup(this);
 		this.owner.forget(this);
-		if (this.registered !== undefined) this.owner.entries.push(...this.registered);
+		// what it registered is released before what it had used, like an instance's
+		if (this.registered !== undefined) {
+			this.owner.addEntries(this.registered);
+			this.owner.entries.push(this);
+		}
 		this.abandon(error);
 		this.#onEnd?.();
 		const { owner } = this;
 		// an abort has sent away who waited
 		const unseen = owner.aborted !== undefined && !owner.followsFromAbort(error);
-		if (unseen || owner.state !== "open") owner.report(error);
+		if ((unseen || owner.state !== "open") && !this.#passesOn(error)) owner.report(error);
 		owner.wake();
 	}
 
@@ -190,12 +228,18 @@ export class Instance {
 		this.promise = never;
 		this.#resolve = ignore;
 		this.#reject = ignore;
-		this.creator = undefined;
 		this.dependencies = undefined;
 		this.registered = undefined;
 		this.generator = undefined;
 		this.dispose = undefined;
 		this.departure = undefined;
+	}
+
+	/** Whether the error is a dependency's, which has been reported there. */
+	#passesOn(error: unknown): boolean {
+		return (
+			this.dependencies?.some((each) => each.state === "failed" && each.error === error) ?? false
+		);
 	}
 
 	/** When a pending setup has come to its end, which it may do long after an abort sent those away who waited. */
@@ -238,7 +282,7 @@ export class Owner {
 	readonly concurrent: boolean;
 	readonly reporter: ErrorReporter | undefined;
 	/** The setup inside which the scope was opened: what happens in here, that setup waits for. */
-	readonly opener: Instance | undefined;
+	opener: Instance | undefined;
 	/** The task inside which the scope was opened, and which is to close it. */
 	readonly task: Task | undefined;
 	/** Whether somebody holds the scope; otherwise it closes by itself, and its parent waits for that. */
@@ -260,6 +304,8 @@ export class Owner {
 	entries: Entry[] = [];
 	/** Setups in flight. */
 	readonly setups: Instance[] = [];
+	/** Whether a setup has failed: others may try it again. */
+	hasFailedSetup = false;
 	/** Whether setups were strictly nested: then reversed completion is the release order. */
 	ordered = true;
 	/** How many tasks, early releases and running children close waits for, besides `setups`. */
@@ -296,7 +342,7 @@ export class Owner {
 		this.task = options.task;
 		this.lifetime = options.lifetime;
 		this.name = options.name ?? options.lifetime ?? "scope";
-		this.releaseTimeout = options.releaseTimeout;
+		this.releaseTimeout = options.releaseTimeout ?? parent?.releaseTimeout;
 		this.concurrent = options.release === "concurrent";
 		this.reporter = options.onReleaseError;
 		this.bindings = options.bindings;
@@ -331,6 +377,10 @@ export class Owner {
 	closesItself(detached: boolean): void {
 		this.held = false;
 		this.detached = detached;
+		// what was registered for a held scope that a setup opens
+		if (this.opener !== undefined && this.opener.owner === this.parent)
+			this.opener.registered?.pop();
+		if (detached) this.opener = undefined;
 		this.parent?.begin();
 	}
 
@@ -391,8 +441,9 @@ export class Owner {
 
 	/** The work failed with `error`; what fails first decides. `known`: the caller has the error anyhow. */
 	fail(error: unknown, known = false): void {
+		if (this.state === "closed") return;
 		if (this.failure === undefined) this.failure = new Failure(error, known);
-		else if (!known && this.failure.error !== error && !this.followsFromAbort(error)) {
+		else if (!known && !Object.is(this.failure.error, error) && !this.followsFromAbort(error)) {
 			this.failure.suppressed.push(error);
 		}
 		if (this.state !== "open") this.abortChildren(error);
@@ -405,38 +456,50 @@ export class Owner {
 		}
 	}
 
-	/** Work that was cut short by the abort, and says so, says nothing new. */
+	/** Work that was cut short by an abort, and says so, says nothing new. */
 	followsFromAbort(error: unknown): boolean {
-		if (this.aborted === undefined) return false;
-		const { reason } = this.aborted;
-		return error === reason || (error instanceof Error && error.cause === reason);
+		const { aborted, failure } = this;
+		if (
+			aborted !== undefined &&
+			(Object.is(error, aborted.reason) || causeOf(error) === aborted.reason)
+		)
+			return true;
+		// a child of a scope that fails while it closes is aborted with that failure
+		return (
+			failure !== undefined && error instanceof AcquireAbortedError && error.cause === failure.error
+		);
+	}
+
+	/** The work has succeeded, unless it fails. Once resources are being released, it is too late to say so. */
+	complete(): void {
+		if (this.state === "open" || this.state === "closing") this.completed = true;
 	}
 
 	/** Aborts the signals of this scope and those below, and whatever waits. */
 	abort(reason: unknown): void {
 		if (this.aborted !== undefined || this.state === "closed") return;
-		this.#controller ??= new AbortController();
-		this.aborted = {
-			reason:
-				reason === undefined ? new DOMException("The scope was aborted.", "AbortError") : reason,
-		};
-		this.#controller.abort(this.aborted.reason);
-		for (const instance of this.setups) instance.abandon(this.acquireAborted(instance.definition));
-		for (const giveUp of this.#waiters ?? []) giveUp();
-		for (let child = this.lastChild; child !== undefined; child = child.previousSibling) {
-			child.abort(this.aborted.reason);
+		const why =
+			reason === undefined ? new DOMException("The scope was aborted.", "AbortError") : reason;
+		const scopes: Owner[] = [this];
+		for (let scope = scopes.pop(); scope !== undefined; scope = scopes.pop()) {
+			if (scope.aborted !== undefined) continue;
+			scope.#abortOne(why);
+			for (let child = scope.lastChild; child !== undefined; child = child.previousSibling)
+				scopes.push(child);
 		}
 	}
 
-	acquireAborted(definition: Definition): AcquireAbortedError {
+	#abortOne(reason: unknown): void {
+		this.aborted = { reason };
+		this.#controller?.abort(reason);
+		for (const instance of this.setups) instance.abandon(this.acquireAborted(instance));
+		for (const giveUp of this.#waiters ?? []) giveUp();
+	}
+
+	acquireAborted({ definition, creator }: Instance): AcquireAbortedError {
 		return new AcquireAbortedError(
-			`Cannot use ${definition.name}: scope "${this.name}" was aborted while it was being acquired.`,
-			{
-				cause: this.aborted?.reason,
-				resource: definition.name,
-				scope: this.name,
-				path: [definition.name],
-			},
+			`Cannot use ${definition.name}: it was being acquired when ${placeText(definition, this, creator)} was aborted. The cause is the reason.`,
+			{ cause: this.aborted?.reason, ...detailsOf(definition, this, creator) },
 		);
 	}
 
@@ -447,7 +510,7 @@ export class Owner {
 		const waiters = this.#waiters;
 		let giveUp = ignore;
 		const aborted = new Promise((_resolve, reject) => {
-			giveUp = () => reject(this.acquireAborted(instance.definition));
+			giveUp = () => reject(this.acquireAborted(instance));
 		});
 		waiters.add(giveUp);
 		const first = Promise.race([instance.promise, aborted]).finally(() => waiters.delete(giveUp));
@@ -544,6 +607,11 @@ export class Owner {
 		this.entries.push(callback);
 	}
 
+	/** Adds what may be too much for the arguments of one call. */
+	addEntries(entries: readonly Entry[]): void {
+		for (const entry of entries) this.entries.push(entry);
+	}
+
 	#touch(): void {
 		const { onFirstUse } = this;
 		if (onFirstUse === undefined) return;
@@ -584,13 +652,15 @@ export class Owner {
 	report(error: unknown): void {
 		let at: Owner | undefined = this;
 		while (at !== undefined && at.reporter === undefined) at = at.parent;
-		try {
-			if (at?.reporter !== undefined) at.reporter(error);
-			else logError(error);
-		} catch (failed) {
+		if (at?.reporter === undefined) {
+			logError(error);
+			return;
+		}
+		const { reporter } = at;
+		new Promise((resolve) => resolve(reporter(error))).catch((failed) => {
 			logError(error);
 			logError(failed);
-		}
+		});
 	}
 
 	/** releasing -> closed. A timer's context may point here for ever: nothing may hang on to it. */
@@ -621,6 +691,15 @@ interface OwnerOptions {
 	readonly onReleaseError?: ErrorReporter | undefined;
 	readonly bindings?: Replacement[] | undefined;
 	readonly onFirstUse?: (() => void) | undefined;
+}
+
+/** The cause of an error, if it lets itself be read. */
+function causeOf(error: unknown): unknown {
+	try {
+		return error instanceof Error ? error.cause : undefined;
+	} catch {
+		return undefined;
+	}
 }
 
 function runFrame<A, R>(frame: Frame, fn: (argument: A) => R, argument: A): R {

@@ -7,7 +7,7 @@ import {
 } from "./errors.ts";
 import { attachCause, Failure } from "./outcome.ts";
 import { Callback, type Entry, Instance, type Owner } from "./owner.ts";
-import type { Definition } from "./resource.ts";
+import { detailsOf, placeText } from "./path.ts";
 
 /** The outcome that a release goes by, and that it may worsen: the owner's own, or an early release's. */
 export interface Verdict {
@@ -67,11 +67,11 @@ export async function releaseInTurn(
 				const limit = limitOf(owner, entry);
 				result = limit === undefined ? await result : await within(result, limit);
 			}
-			const ending =
-				entry instanceof Instance
-					? end(owner, entry.definition, entry.generator, result, sent)
-					: undefined;
-			if (ending !== undefined) await ending;
+			const ending = entry instanceof Instance ? end(owner, entry, result, sent) : undefined;
+			if (ending !== undefined) {
+				const limit = limitOf(owner, entry);
+				await (limit === undefined ? ending : within(ending, limit));
+			}
 		} catch (thrown) {
 			if (thrown instanceof Overrun) overrun(owner, entry, thrown, sent, verdict);
 			else answer(entry, thrown, sent, verdict);
@@ -90,9 +90,7 @@ export function releaseSync(owner: Owner): void {
 		try {
 			const result = begin(entry, sent);
 			if (entry instanceof Instance)
-				end(owner, entry.definition, entry.generator, result, sent)?.catch((error) =>
-					owner.report(error),
-				);
+				end(owner, entry, result, sent)?.catch((error) => owner.report(error));
 		} catch (thrown) {
 			answer(entry, thrown, sent, owner);
 		}
@@ -172,33 +170,29 @@ function begin(entry: Entry, sent: Sent | undefined): unknown {
 	return sent === undefined ? entry.generator.next() : entry.generator.throw(sent.error);
 }
 
+/** What is left to say of an instance once its release has begun. */
+type Released = Pick<Instance, "definition" | "creator" | "generator">;
+
 /** Looks at how a generator ended. Throws what it then did wrong; a promise if that takes time. */
 function end(
 	owner: Owner,
-	definition: Definition,
-	generator: Instance["generator"],
+	{ definition, creator, generator }: Released,
 	result: unknown,
 	sent: Sent | undefined,
 ): Promise<void> | undefined {
 	if (generator === undefined) return undefined;
 	if (!(result as IteratorResult<unknown>).done) {
-		const { name } = definition;
 		const twice = new YieldedTwiceError(
-			`${name} yielded twice in scope "${owner.name}". A resource yields once: end the generator after its cleanup, and end its catch with \`throw error\`.`,
-			{ resource: name, scope: owner.name, path: [name] },
+			`${definition.name} yielded twice in ${placeText(definition, owner, creator)}. A resource yields once: end the generator after its cleanup, and end its catch with \`throw error\`.`,
+			detailsOf(definition, owner, creator),
 		);
 		return closeGenerator(owner, generator, twice);
 	}
 	if (sent !== undefined && !sent.incomplete) {
 		owner.report(
 			new ErrorSwallowedError(
-				`${definition.name} caught the work's error in scope "${owner.name}" and didn't throw it on. The work has failed all the same: end the catch with \`throw error\`.`,
-				{
-					cause: sent.error,
-					resource: definition.name,
-					scope: owner.name,
-					path: [definition.name],
-				},
+				`${definition.name} caught the work's error in ${placeText(definition, owner, creator)} and didn't throw it on. The work has failed all the same: end the catch with \`throw error\`.`,
+				{ cause: sent.error, ...detailsOf(definition, owner, creator) },
 			),
 		);
 	}
@@ -241,12 +235,14 @@ function answer(entry: Entry, thrown: unknown, sent: Sent | undefined, verdict: 
 	else failure.suppressed.push(thrown);
 }
 
+/** The longest that a timer can wait, in ms; longer is for ever. */
+const longest = 2 ** 31 - 1;
+
 /** How long `entry` may take, in ms. */
 function limitOf(owner: Owner, entry: Entry): number | undefined {
-	return (
-		(entry instanceof Instance ? entry.definition.releaseTimeout : undefined) ??
-		owner.releaseTimeout
-	);
+	const own = entry instanceof Instance ? entry.definition.releaseTimeout : undefined;
+	const limit = own ?? owner.releaseTimeout;
+	return limit === undefined || limit > longest ? undefined : limit;
 }
 
 /** Says that a release took too long; it may still end. */
@@ -281,19 +277,26 @@ function overrun(
 	sent: Sent | undefined,
 	verdict: Verdict,
 ): void {
-	const name = entry instanceof Instance ? entry.definition.name : "a callback";
+	const instance = entry instanceof Instance ? entry : undefined;
+	const place = instance
+		? `${instance.definition.name} in ${placeText(instance.definition, owner, instance.creator)}`
+		: `a callback in scope "${owner.name}"`;
 	const error = new ReleaseTimeoutError(
-		`Releasing ${name} in scope "${owner.name}" took longer than ${limit} ms. The others have been released; find out what it waits for, or raise releaseTimeout.`,
-		{ resource: name, scope: owner.name, path: [name] },
+		`Releasing ${place} took longer than ${limit} ms. The others are released all the same; find out what it waits for, or raise releaseTimeout.`,
+		instance
+			? detailsOf(instance.definition, owner, instance.creator)
+			: { resource: "a callback", scope: owner.name, path: ["a callback"] },
 	);
 	if (verdict.failure === undefined) verdict.failure = new Failure(error);
 	else owner.report(error);
-	const definition = entry instanceof Instance ? entry.definition : undefined;
-	const generator = entry instanceof Instance ? entry.generator : undefined;
+	// the instance forgets its generator as soon as the others go on
+	const released: Released | undefined = instance && {
+		definition: instance.definition,
+		creator: instance.creator,
+		generator: instance.generator,
+	};
 	Promise.resolve(late)
-		.then((result) =>
-			definition === undefined ? undefined : end(owner, definition, generator, result, sent),
-		)
+		.then((result) => released && end(owner, released, result, sent))
 		.catch((lateError) => {
 			if (!Object.is(lateError, sent?.error)) owner.report(lateError);
 		});

@@ -46,7 +46,7 @@ export interface Resource<out T> {
 	/** The kind of scope that owns it, if it asks for one. */
 	readonly lifetime: Lifetime | undefined;
 	/** Carries the type; there is no such property at run time. */
-	readonly [valueType]?: T;
+	readonly [valueType]: T;
 }
 
 /** Resources by the names under which a setup or a handler wants their values. */
@@ -67,6 +67,7 @@ export type AnySetup = (...args: unknown[]) => unknown;
 
 /** A {@link Resource} as the engine sees it. */
 export class Definition implements Resource<unknown> {
+	declare readonly [valueType]: unknown;
 	readonly name: string;
 	readonly lifetime: Lifetime | undefined;
 	readonly releaseTimeout: number | undefined;
@@ -166,7 +167,8 @@ function setupOf(setup: unknown): AnySetup {
 		);
 	}
 	// a class can only be told from a function by its text; calling it would throw
-	if (!/^class\b/.test(Function.prototype.toString.call(setup))) return setup as AnySetup;
+	if (!/^class(?!\s*\()[\s{]/.test(Function.prototype.toString.call(setup)))
+		return setup as AnySetup;
 	const construct = (...args: unknown[]) => Reflect.construct(setup, args);
 	return Object.defineProperty(construct, "name", { value: setup.name });
 }

@@ -4,7 +4,7 @@ import { close, queueAfter, runTask } from "./close.ts";
 import { disposerOf, requireDisposer } from "./disposer.ts";
 import { InvalidArgumentError, ScopeClosedError, ScopeError } from "./errors.ts";
 import type { Outcome } from "./outcome.ts";
-import { type Frame, frames, ignore, isWithin, Owner, Task } from "./owner.ts";
+import { type Frame, frames, ignore, isWithin, Owner, Task, Visit, visitorIn } from "./owner.ts";
 import { releaseEarly } from "./release-early.ts";
 import {
 	type Binding,
@@ -40,9 +40,9 @@ export interface ScopeOptions {
 	/** Aborts the scope when it aborts. */
 	readonly signal?: AbortSignal | undefined;
 	/**
-	 * How long each release may take, in milliseconds.
+	 * How long each release may take here and below, in milliseconds.
 	 *
-	 * @defaultValue as long as it takes
+	 * @defaultValue the enclosing scope's; outermost, as long as it takes
 	 */
 	readonly releaseTimeout?: number | undefined;
 	/**
@@ -264,7 +264,7 @@ export class Scope implements AsyncDisposable {
 	complete(): void;
 	complete<T>(value: T): T;
 	complete(value?: unknown): unknown {
-		this.#owner.completed = true;
+		this.#owner.complete();
 		return value;
 	}
 
@@ -328,6 +328,7 @@ export class Scope implements AsyncDisposable {
 	 * @throws {@link ScopeClosedError} If the scope has closed.
 	 */
 	spawn<R>(fn: () => R): Promise<Awaited<R>> {
+		checkCallback(fn, "spawn");
 		const owner = this.#owner;
 		const result = admits(owner, frames.getStore())
 			? runTask(owner, fn)
@@ -337,8 +338,8 @@ export class Scope implements AsyncDisposable {
 	}
 
 	/**
-	 * Queues `fn` for when the work is done: one after the other, before anything is released, and only if the work
-	 * succeeded. In a handler's scope it is for after the response: it is queued with the request's.
+	 * Queues `fn` for when the work is done: one after the other, before anything is released, and not if the work
+	 * failed. In a handler's scope it is for after the response: it is queued with the request's.
 	 *
 	 * @throws {@link ScopeClosedError} If the scope has closed.
 	 */
@@ -411,8 +412,9 @@ async function bracket<R>(owner: Owner, fn: (scope: Scope) => R): Promise<Awaite
 	let value: Awaited<R> | undefined;
 	try {
 		value = await fn(owner.scope as Scope); // it was made by runInScope
-		owner.completed = true;
+		owner.complete();
 	} catch (error) {
+		if (owner.state === "closed") throw error;
 		owner.fail(error);
 	}
 	// a synchronous enter() in `fn` leaks to here
@@ -429,7 +431,8 @@ async function bracket<R>(owner: Owner, fn: (scope: Scope) => R): Promise<Awaite
 
 function closeHeldScope(owner: Owner): Promise<void> {
 	const frame = frames.getStore();
-	const inside = frame !== undefined && isWithin(frame.owner, owner) ? frame : undefined;
+	const visitor = visitorIn(frame);
+	const inside = visitor !== undefined && isWithin(visitor.owner, owner) ? visitor : undefined;
 	if (owner.state !== "open") {
 		// release code must not wait for the close that waits for it
 		return inside !== undefined || owner.closing === undefined ? Promise.resolve() : owner.closing;
@@ -442,7 +445,7 @@ function closeHeldScope(owner: Owner): Promise<void> {
 		};
 	});
 	void owner.enterContext(owner, close, owner);
-	if (inside !== undefined && (inside.pending || (inside.owner !== owner && !inside.owner.held))) {
+	if (inside !== undefined && isWaitedFor(inside, owner)) {
 		closed.catch((error) => owner.report(error));
 		const deadlock = Promise.reject(
 			new ScopeError(
@@ -455,6 +458,16 @@ function closeHeldScope(owner: Owner): Promise<void> {
 	}
 	if (owner.parent !== undefined) closed.catch(ignore);
 	return closed;
+}
+
+/** Whether the close of `owner` waits for what runs in `frame`, which is inside. */
+function isWaitedFor(frame: Frame, owner: Owner): boolean {
+	if (frame.pending) return true;
+	for (let at = frame.owner; at !== owner; at = at.parent as Owner) {
+		if (!at.held || at.state === "releasing" || at.task?.pending) return true;
+		if (at.opener?.pending && isWithin(at.opener.owner, owner)) return true;
+	}
+	return false;
 }
 
 /**
@@ -503,16 +516,23 @@ export function openOwner(
 	return owner;
 }
 
+/** The frame in which `owner` is ambient. What a setup uses there stays its dependency. */
+function frameIn(owner: Owner): Frame {
+	const frame = frames.getStore();
+	if (frame?.owner === owner) return frame;
+	const visitor = visitorIn(frame);
+	return visitor === undefined || visitor === owner ? owner : new Visit(owner, visitor);
+}
+
 /** Runs `fn` with `owner` ambient. */
 export function runIn<R>(owner: Owner, fn: () => R): R {
-	// in a setup of this scope's own, what `fn` uses stays a dependency
-	return frames.getStore()?.owner === owner ? fn() : frames.run(owner, fn);
+	return frames.run(frameIn(owner), fn);
 }
 
 /** Makes `owner` ambient for the rest of a block. */
 export function enterOwner(owner: Owner): Disposable {
 	const before = frames.getStore();
-	frames.enterWith(owner);
+	frames.enterWith(frameIn(owner));
 	return { [Symbol.dispose]: () => frames.enterWith(before as Frame) };
 }
 
@@ -523,7 +543,10 @@ export function addBindings(owner: Owner, bindings: readonly Binding[]): Disposa
 	owner.bindings = [...(owner.bindings ?? []), ...added];
 	return {
 		[Symbol.dispose]() {
-			owner.bindings = owner.bindings?.filter((binding) => !added.includes(binding));
+			const left = owner.bindings?.slice() ?? [];
+			// one of each: another handle may hold the same
+			for (const binding of added.splice(0)) left.splice(left.lastIndexOf(binding), 1);
+			if (owner.bindings !== undefined) owner.bindings = left;
 		},
 	};
 }

@@ -206,7 +206,7 @@ export class SyncScope implements Disposable {
 	complete(): void;
 	complete<T>(value: T): T;
 	complete(value?: unknown): unknown {
-		this.#owner.completed = true;
+		this.#owner.complete();
 		return value;
 	}
 
@@ -254,7 +254,7 @@ function bracket<R>(owner: Owner, fn: (scope: SyncScope) => R): R {
 				`Expected a synchronous function for withScopeSync(), got one that returns a promise: scope "${owner.name}" closes under it. Use withScope().`,
 			);
 		}
-		owner.completed = true;
+		owner.complete();
 	} catch (error) {
 		owner.fail(error);
 	}
