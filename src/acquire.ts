@@ -121,9 +121,11 @@ function find(
 	if (requester !== undefined) refuseRecursion(target, owner, requester, options?.fresh);
 	const instance = new Instance(owner, target, requester, bound?.binding);
 	if (requester !== undefined) depend(requester, instance);
-	// whoever closes a scope waits for the setups in flight in it
-	const { opener } = owner;
-	if (opener?.pending && opener !== requester) opener.dependOn(instance);
+	// whoever closes a scope waits for the setups in flight in it and below
+	for (let scope: Owner | undefined = owner; scope !== undefined; scope = scope.parent) {
+		const { opener } = scope;
+		if (opener?.pending && opener !== requester) opener.dependOn(instance);
+	}
 	if (!options?.fresh) owner.share(instance);
 	owner.beginSetup(instance);
 	// every so often a microtask cuts the chain of setups that start each other, or it would overflow the stack
@@ -262,7 +264,7 @@ export function admits(scope: Owner, frame: Frame | undefined): boolean {
 function depend(requester: Instance, target: Instance): void {
 	requester.dependOn(target);
 	let { opener } = requester.owner;
-	while (opener !== undefined && isWithin(opener.owner, target.owner)) {
+	while (opener !== undefined && opener !== target && isWithin(opener.owner, target.owner)) {
 		opener.dependOn(target);
 		// a setup that is over doesn't nest what comes now
 		if (!opener.pending) target.owner.ordered = false;
@@ -272,20 +274,24 @@ function depend(requester: Instance, target: Instance): void {
 
 /** Finds out whether `target`, which `requester` is about to wait for, waits for `requester`. */
 function refuseCycle(target: Instance, requester: Instance): void {
-	const cameFrom = new Map<Instance, Instance | undefined>([[target, undefined]]);
-	const stack = [target];
-	for (let at = stack.pop(); at !== undefined; at = stack.pop()) {
+	const cameFrom = new Map<Instance, Instance | undefined>();
+	const stack: { readonly at: Instance; readonly from: Instance | undefined }[] = [
+		{ at: target, from: undefined },
+	];
+	for (let step = stack.pop(); step !== undefined; step = stack.pop()) {
+		const { at, from } = step;
+		if (cameFrom.has(at)) continue;
+		cameFrom.set(at, from);
 		if (at === requester) {
 			const path: string[] = [];
 			for (let back: Instance | undefined = at; back !== undefined; back = cameFrom.get(back)) {
-				path.unshift(back.definition.name);
+				path.push(back.definition.name);
 			}
-			throw cycleError([requester.definition.name, ...path], requester.owner);
+			throw cycleError([requester.definition.name, ...path.reverse()], requester.owner);
 		}
-		for (const next of at.dependencies ?? []) {
-			if (!next.pending || cameFrom.has(next)) continue;
-			cameFrom.set(next, at);
-			stack.push(next);
+		// in the order of use, so that the path goes by what asked first, not by what a scope's opener waits for besides
+		for (const next of [...(at.dependencies ?? [])].reverse()) {
+			if (next.pending) stack.push({ at: next, from: at });
 		}
 	}
 }

@@ -17,6 +17,8 @@ export class Failure {
 	known: boolean;
 	/** Failures independent of `error`, oldest first. */
 	readonly suppressed: unknown[] = [];
+	/** Whether a release has put its own error in the place of the work's. */
+	translated = false;
 
 	constructor(error: unknown, known = false) {
 		this.error = error;
@@ -33,6 +35,7 @@ export class Failure {
 		attachCause(thrown, this.error);
 		this.error = thrown;
 		this.known = false;
+		this.translated = true;
 	}
 
 	/**

@@ -139,6 +139,8 @@ export class Instance {
 		| undefined;
 	/** Disposes a returned value. */
 	dispose: (() => unknown) | undefined;
+	/** Whether the error, which reaches no caller, has been reported. */
+	reported = false;
 	/** The early release that took it, which is in charge of it from then on. */
 	departure: Departure | undefined;
 	/** Its place in the owner's `setups`. */
@@ -217,7 +219,10 @@ export class Instance {
 		const { owner } = this;
 		// an abort has sent away who waited
 		const unseen = owner.aborted !== undefined && !owner.followsFromAbort(error);
-		if ((unseen || owner.state !== "open") && !this.#passesOn(error)) owner.report(error);
+		if (unseen || owner.state !== "open") {
+			if (!this.#passesOn(error)) owner.report(error);
+			this.reported = true;
+		}
 		owner.wake();
 	}
 
@@ -238,7 +243,7 @@ export class Instance {
 	/** Whether the error is a dependency's, which has been reported there. */
 	#passesOn(error: unknown): boolean {
 		return (
-			this.dependencies?.some((each) => each.state === "failed" && each.error === error) ?? false
+			this.dependencies?.some((each) => each.reported && Object.is(each.error, error)) ?? false
 		);
 	}
 
@@ -323,7 +328,8 @@ export class Owner {
 	onFinish: (() => void) | undefined;
 	#idle: (() => void) | undefined;
 	#shared: Instance[] | Map<unknown, Instance | Map<unknown, Instance>> = [];
-	#sequence = 0;
+	/** Counts uses, for all scopes that one root encloses. */
+	clock: { now: number };
 	#controller: AbortController | undefined;
 	#waiters: Set<() => void> | undefined;
 	#context: AsyncResource | undefined = new AsyncResource("yieldscope");
@@ -336,6 +342,7 @@ export class Owner {
 		parent: Owner | undefined,
 		options: OwnerOptions,
 	) {
+		this.clock = parent?.clock ?? { now: 0 };
 		this.scope = scope;
 		this.sync = sync;
 		this.opener = options.opener;
@@ -389,7 +396,7 @@ export class Owner {
 		next.entries = this.entries;
 		for (const entry of next.entries) if (entry instanceof Instance) entry.owner = next;
 		next.#shared = this.#shared;
-		next.#sequence = this.#sequence;
+		next.clock = this.clock;
 		next.ordered = this.ordered;
 		next.completed = this.completed;
 		next.failure = this.failure;
@@ -430,7 +437,7 @@ export class Owner {
 	}
 
 	nextSequence(): number {
-		return this.#sequence++;
+		return this.clock.now++;
 	}
 
 	/** Runs `fn` in the async context in which the scope was opened, with `frame` ambient. */
@@ -449,10 +456,14 @@ export class Owner {
 		if (this.state !== "open") this.abortChildren(error);
 	}
 
-	/** The work has failed: what still runs below is to stop. Held children are closed anyhow. */
+	/** The work has failed: what still runs below is to stop. Held scopes are closed anyhow, and have no say in it. */
 	abortChildren(reason: unknown): void {
-		for (let child = this.lastChild; child !== undefined; child = child.previousSibling) {
-			if (!child.held) child.abort(reason);
+		const scopes: Owner[] = [this];
+		for (let scope = scopes.pop(); scope !== undefined; scope = scopes.pop()) {
+			for (let child = scope.lastChild; child !== undefined; child = child.previousSibling) {
+				if (child.held) scopes.push(child);
+				else child.abort(reason);
+			}
 		}
 	}
 

@@ -2,7 +2,7 @@ import { cycleError, locate, requesterOf } from "./acquire.ts";
 import { Failure } from "./outcome.ts";
 import { Departure, type Entry, type Frame, Instance, isWithin, type Owner } from "./owner.ts";
 import { releaseByEdges, releaseInTurn, type Verdict } from "./release.ts";
-import type { Definition } from "./resource.ts";
+import { type Definition, isSame } from "./resource.ts";
 
 /** Releases what `definition` means in `origin` and all that depends on it, before its scope closes. */
 export async function releaseEarly(
@@ -13,112 +13,137 @@ export async function releaseEarly(
 	// a scope that releases gets to it by itself, and its release code must not wait for that
 	if (isReleasing(origin)) return;
 	const place = locate(origin, definition, undefined, frame);
-	const instance = "owner" in place ? place.owner.shared(place.target) : undefined;
-	if (instance === undefined || isReleasing(instance.owner)) return;
-	const { owner } = instance;
+	if (!("owner" in place) || isReleasing(place.owner)) return;
+	const instance = place.owner.shared(place.target);
+	if (instance === undefined) {
+		const { departure } =
+			instancesOf(place.owner).find((each) => isLeaving(each, place.target)) ?? {};
+		if (!departure?.includes(frame)) await departure?.over;
+		return;
+	}
+	const all = dependentsOf(instance);
+	const blockers = all.map(blockerOf).filter((each) => each !== undefined);
+	for (const { isOf, of } of blockers) {
+		if (isOf(frame)) throw cycleError([of.definition.name, instance.definition.name], of.owner);
+	}
 	const departure = new Departure();
-	// the close waits from here on: it would release the same
-	const busy = [owner];
-	owner.begin();
+	const taken = all.filter((each) => !each.departure?.pending && !isReleasing(each.owner));
+	const owners = new Set(taken.map((each) => each.owner));
+	for (const each of taken) take(each, departure);
+	for (const owner of owners) {
+		// the close waits from here on, or it would release the same; a sync scope's can't, and isn't to find them
+		if (owner.sync) drop(owner, new Set(taken.flatMap(entriesOf)));
+		else owner.begin();
+	}
 	try {
-		await untilReleasable(instance, frame);
-		const doomed = dependentsOf(instance).filter((each) => each.state === "ready");
-		if (doomed.length > 0) await depart(departure, owner, doomed, busy);
+		await Promise.all(blockers.map(({ over }) => over));
+		await depart(departure, taken);
 	} finally {
 		departure.finish();
-		for (const each of busy) each.end();
+		for (const owner of owners) if (!owner.sync) owner.end();
 	}
 }
 
-/** Releases `doomed`, and adds to `busy` the scopes whose close is to wait for that. */
-async function depart(
-	departure: Departure,
-	owner: Owner,
-	doomed: Instance[],
-	busy: Owner[],
-): Promise<void> {
-	const verdict: Verdict = {
-		completed: true,
-		failure: owner.failure && new Failure(owner.failure.error, true),
-		incomplete: undefined,
-	};
-	const owners = new Set(doomed.map((each) => each.owner));
-	const gone = new Set<Entry>(doomed.flatMap((each) => [each, ...(each.registered ?? [])]));
-	const drop = (each: Owner) => {
-		each.entries = each.entries.filter((entry) => !gone.has(entry));
-	};
-	for (const each of owners) {
-		// a sync scope's close can't wait for this, so it is not to find them
-		if (each.sync) drop(each);
-		else {
-			busy.push(each);
-			each.begin();
-		}
+/** Puts an instance in the charge of an early release: the next `use` makes another. */
+function take(instance: Instance, departure: Departure): void {
+	instance.departure = departure;
+	instance.owner.forget(instance);
+}
+
+/** Releases what a departure has taken, each by the outcome of its own scope's work. */
+async function depart(departure: Departure, taken: readonly Instance[]): Promise<void> {
+	const succeeded: Verdict = { completed: true, failure: undefined, incomplete: undefined };
+	const failed = new Map<Owner, Verdict>();
+	for (const { owner } of taken) {
+		if (owner.failure === undefined) continue;
+		failed.set(owner, { ...succeeded, failure: new Failure(owner.failure.error, true) });
 	}
-	for (const each of doomed) {
-		each.departure = departure;
-		each.owner.forget(each);
-	}
+	// a setup that failed may have left something to release, too
+	const leaving = taken.filter(
+		(each) => each.state === "ready" || (each.state === "failed" && each.registered),
+	);
+	const entries = leaving.flatMap(entriesOf);
+	const gone = new Set(entries);
+	const owners = new Set(leaving.map((each) => each.owner));
 	const releaseUnit = (unit: Entry[]) => {
-		const own = (unit.at(-1) as Instance).owner; // an instance and what its setup registered
-		return own.enterContext(departure.frameOf(own), () => releaseInTurn(own, unit, verdict), unit);
+		const { owner } = unit.at(-1) as Instance; // an instance, after what its setup registered
+		const verdict = failed.get(owner) ?? succeeded;
+		return owner.enterContext(
+			departure.frameOf(owner),
+			() => releaseInTurn(owner, unit, verdict),
+			unit,
+		);
 	};
-	await releaseByEdges([...gone], 1, releaseUnit);
-	for (const each of owners) if (!each.sync) drop(each);
-	if (verdict.failure?.isNews) throw verdict.failure.combined();
+	await releaseByEdges(entries, 1, releaseUnit);
+	for (const owner of owners) drop(owner, gone);
+	const news = [succeeded, ...failed.values()].flatMap(({ failure }) =>
+		failure?.isNews ? [failure.combined()] : [],
+	);
+	if (news.length === 0) return;
+	const all = new Failure(news[0]);
+	all.suppressed.push(...news.slice(1));
+	throw all.combined();
+}
+
+/** An instance and what its setup registered, as its scope lists them. */
+function entriesOf(instance: Instance): Entry[] {
+	return [...(instance.registered ?? []), instance];
+}
+
+function drop(owner: Owner, gone: ReadonlySet<Entry>): void {
+	owner.entries = owner.entries.filter((entry) => !gone.has(entry));
+}
+
+/** Whether an instance lives in a scope that the setup of one of `openers` opened, and which closes with that. */
+function goesWith({ owner }: Instance, openers: Set<Instance>): boolean {
+	for (let at: Owner | undefined = owner; at !== undefined; at = at.parent)
+		if (at.held && at.opener !== undefined && openers.has(at.opener)) return true;
+	return false;
 }
 
 function isReleasing(owner: Owner): boolean {
 	return owner.state === "releasing" || owner.state === "closed";
 }
 
-/**
- * Waits until an instance and those that depend on it, here and in the scopes below, are ready and nobody else
- * releases them. Then they are the caller's, if it takes them at once.
- */
-async function untilReleasable(instance: Instance, frame: Frame | undefined): Promise<void> {
-	for (;;) {
-		const blockers: Promise<unknown>[] = [];
-		for (const each of dependentsOf(instance)) {
-			const blocker = blockerOf(each);
-			if (blocker === undefined) continue;
-			if (blocker.isOf(frame)) {
-				throw cycleError([each.definition.name, instance.definition.name], each.owner);
-			}
-			blockers.push(blocker.over);
-		}
-		if (blockers.length === 0) return;
-		await Promise.all(blockers);
-	}
+function instancesOf(owner: Owner): Instance[] {
+	return [...owner.entries, ...owner.setups].filter((entry) => entry instanceof Instance);
+}
+
+function isLeaving(instance: Instance, definition: Definition): boolean {
+	return instance.departure?.pending === true && isSame(instance.definition, definition);
 }
 
 /** What has to end before `instance` can be released by somebody else, and whether what a frame does is part of it. */
-function blockerOf(
-	instance: Instance,
-):
-	| { readonly over: Promise<unknown>; readonly isOf: (frame: Frame | undefined) => boolean }
+function blockerOf(instance: Instance):
+	| {
+			readonly of: Instance;
+			readonly over: Promise<unknown>;
+			readonly isOf: (frame: Frame | undefined) => boolean;
+	  }
 	| undefined {
 	const { owner, departure } = instance;
 	if (departure?.pending) {
-		return { over: departure.over, isOf: (frame) => departure.includes(frame) };
+		return { of: instance, over: departure.over, isOf: (frame) => departure.includes(frame) };
 	}
 	if (isReleasing(owner)) {
 		return {
+			of: instance,
 			over: Promise.resolve(owner.closing),
 			isOf: (frame) => frame !== undefined && isWithin(frame.owner, owner),
 		};
 	}
 	if (!instance.pending) return undefined;
-	return { over: instance.ended(), isOf: (frame) => requesterOf(frame) === instance };
+	return { of: instance, over: instance.ended(), isOf: (frame) => requesterOf(frame) === instance };
 }
 
 function dependentsOf(instance: Instance): Instance[] {
 	const dependents = new Map<Instance, Instance[]>();
 	const visit = (owner: Owner) => {
-		for (const entry of [...owner.entries, ...owner.setups]) {
-			if (!(entry instanceof Instance)) continue;
+		for (const entry of instancesOf(owner)) {
 			for (const dependency of entry.dependencies ?? []) {
-				dependents.set(dependency, [...(dependents.get(dependency) ?? []), entry]);
+				const known = dependents.get(dependency);
+				if (known === undefined) dependents.set(dependency, [entry]);
+				else known.push(entry);
 			}
 		}
 		for (let child = owner.lastChild; child !== undefined; child = child.previousSibling)

@@ -124,7 +124,7 @@ export function releaseByEdges(
 	return new Promise((resolve) => {
 		const proceed = () => {
 			while (running < limit) {
-				const entry = ready.pop();
+				const entry = ready.pop() ?? (running === 0 ? latestInCircle(entries) : undefined);
 				if (entry === undefined) break;
 				running++;
 				const freed =
@@ -143,6 +143,20 @@ export function releaseByEdges(
 		};
 		proceed();
 	});
+}
+
+/**
+ * The latest of those that only others in a circle hold back: what runs on in a scope that a setup opened may come to
+ * depend on that setup's dependents.
+ */
+function latestInCircle(entries: readonly Entry[]): Instance | undefined {
+	let latest: Instance | undefined;
+	for (const entry of entries) {
+		if (!(entry instanceof Instance) || entry.dependents <= 0) continue;
+		if (latest === undefined || entry.sequence > latest.sequence) latest = entry;
+	}
+	if (latest !== undefined) latest.dependents = 0;
+	return latest;
 }
 
 /** Keeps `ready` sorted. What becomes ready belongs near the end, as a rule. */

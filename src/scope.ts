@@ -414,19 +414,26 @@ async function bracket<R>(owner: Owner, fn: (scope: Scope) => R): Promise<Awaite
 		value = await fn(owner.scope as Scope); // it was made by runInScope
 		owner.complete();
 	} catch (error) {
-		if (owner.state === "closed") throw error;
+		if (owner.state === "closed") {
+			if (isLeftAlone(owner)) owner.report(error);
+			throw error;
+		}
 		owner.fail(error);
 	}
 	// a synchronous enter() in `fn` leaks to here
 	const closing = frames.getStore() === owner ? close(owner) : frames.run(owner, close, owner);
 	if (closing !== undefined) await closing;
-	const { failure, parent } = owner;
+	const { failure } = owner;
 	if (failure === undefined) return value as Awaited<R>;
 	const error = failure.combined();
-	// while the parent closes, whoever started this has let go of it
-	const unseen = owner.detached || (parent !== undefined && parent.state !== "open");
-	if (unseen && !owner.followsFromAbort(error)) owner.report(error);
+	if (isLeftAlone(owner) && (failure.translated || !owner.followsFromAbort(error)))
+		owner.report(error);
 	throw error;
+}
+
+/** Whether whoever started a scope's work has let go of it, as is to be thought while the parent closes. */
+function isLeftAlone({ detached, parent }: Owner): boolean {
+	return detached || (parent !== undefined && parent.state !== "open");
 }
 
 function closeHeldScope(owner: Owner): Promise<void> {

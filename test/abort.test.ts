@@ -303,7 +303,7 @@ describe("rule 22: a use that waits when its scope aborts", () => {
 		expect(seen[0]).toBe(reason);
 	});
 
-	it.skip("in a task's scope that the work's failure aborts doesn't hide that failure", async () => {
+	it("in a task's scope that the work's failure aborts doesn't hide that failure", async () => {
 		const error = new Error("failed");
 		const until = gate();
 		const work = withScope((scope) => {

@@ -522,7 +522,7 @@ describe("rule 24: bind", () => {
 		late[Symbol.dispose]();
 	});
 
-	it.skip("counts each handle, also for one binding bound twice", async () => {
+	it("counts each handle, also for one binding bound twice", async () => {
 		const binding = provide(Value, "bound");
 		await withScope({ bindings: [binding] }, async (scope) => {
 			const [first, second] = [scope.bind(binding), scope.bind(binding)];

@@ -279,7 +279,7 @@ describe("rule 5: the ambient scope in setup and release", () => {
 		expect(released).toBe(moved);
 	});
 
-	it.skip("is the owning scope in an early release, of dependents in other scopes too", async () => {
+	it("is the owning scope in an early release, of dependents in other scopes too", async () => {
 		const log: string[] = [];
 		const make = (name: string, lifetime: string, dependencies = {}) =>
 			resource(
@@ -463,7 +463,7 @@ describe("the ambient scope in scopes", () => {
 		});
 	});
 
-	it.skip("makes use in an entered setup a dependency like any other", async () => {
+	it("makes use in an entered setup a dependency like any other", async () => {
 		const log: string[] = [];
 		const Db = resource(async function* () {
 			yield "db";
@@ -684,7 +684,7 @@ describe("the owner's async context", () => {
 		expect(log).toEqual(trace("Tx", "job"));
 	});
 
-	it.skip("holds for an early release", async () => {
+	it("holds for an early release", async () => {
 		const log: string[] = [];
 		const app = openScope({ lifetime: "app" });
 		const Pool = tracing(log, "Pool", "app");

@@ -336,7 +336,7 @@ describe("rule 10: cycles between concurrent acquisitions", () => {
 		});
 	});
 
-	it.skip("comes to an end when setups that failed are tried again by others in the circle", async () => {
+	it("comes to an end when setups that failed are tried again by others in the circle", async () => {
 		let setups = 0;
 		const all: Late = {};
 		const begin = async (wait: number) => {
@@ -434,7 +434,7 @@ describe("rule 10: cycles across owners", () => {
 		expectCycle(await withScope(() => settled(use(from(all, "A")))), ["A", "B"]);
 	});
 
-	it.skip("rejects a resource that sets itself up in new roots, for ever", async () => {
+	it("rejects a resource that sets itself up in new roots, for ever", async () => {
 		let setups = 0;
 		const A: Resource<unknown> = resource(
 			() => {
@@ -458,7 +458,7 @@ describe("rule 10: cycles across owners", () => {
 		);
 	});
 
-	it.skip("rejects a circle through a scope that was open before the setup", async () => {
+	it("rejects a circle through a scope that was open before the setup", async () => {
 		const app = openScope({ lifetime: "app" });
 		const request = openScope({ lifetime: "request", parent: app });
 		const A: Resource<unknown> = resource(() => request.run(() => use(A)), {
@@ -468,7 +468,7 @@ describe("rule 10: cycles across owners", () => {
 		expectCycle(await settled(request.use(A)), ["A"]);
 	});
 
-	it.skip("rejects a circle after the setup has entered its own scope", async () => {
+	it("rejects a circle after the setup has entered its own scope", async () => {
 		const A: Resource<unknown> = resource(
 			async ({ scope }) => {
 				using _ = scope.enter();
@@ -479,7 +479,7 @@ describe("rule 10: cycles across owners", () => {
 		expectCycle(await settled(openScope().use(A)), ["A"]);
 	});
 
-	it.skip("rejects a circle through a task of a scope that the setup waits for", async () => {
+	it("rejects a circle through a task of a scope that the setup waits for", async () => {
 		const A: Resource<unknown> = resource(
 			({ scope }) =>
 				withScope((inner) => {
@@ -490,7 +490,7 @@ describe("rule 10: cycles across owners", () => {
 		expectCycle(await settled(openScope().use(A)), ["A"]);
 	});
 
-	it.skip("rejects a circle through a setup in flight in a scope that the setup closes", async () => {
+	it("rejects a circle through a setup in flight in a scope that the setup closes", async () => {
 		const all: Late = {};
 		const Slow = resource(
 			async () => {
@@ -708,7 +708,7 @@ describe("rule 10: no false alarm", () => {
 		expect(log).toEqual(["refreshing the cache"]);
 	});
 
-	it.skip("takes detached work that waits for the resource whose setup detached it", async () => {
+	it("takes detached work that waits for the resource whose setup detached it", async () => {
 		const log: string[] = [];
 		const reported: unknown[] = [];
 		const Cache: Resource<string> = resource(
@@ -901,6 +901,13 @@ function reachesCircle({ nodes }: Graph, index: number): boolean {
 	return visit(index, []);
 }
 
+/** What `index` needs, directly or not. */
+function reaches({ nodes }: Graph, index: number): number[] {
+	const found = new Set(nodes[index]?.needs);
+	for (const each of found) for (const need of nodes[each]?.needs ?? []) found.add(need);
+	return [...found];
+}
+
 describe("rule 10: random graphs", () => {
 	it("sets up every graph without a circle", async () => {
 		await fc.assert(
@@ -921,8 +928,9 @@ describe("rule 10: random graphs", () => {
 			expect(result).toBeInstanceOf(CircularDependencyError);
 			const { path } = result as CircularDependencyError;
 			expect(path.at(-1)).toBe(path[0]);
+			// a setup may also wait for what is in flight in a scope that it closes
 			for (const [i, name] of path.slice(0, -1).entries())
-				expect(graph.nodes[Number(name)]?.needs).toContain(Number(path[i + 1]));
+				expect(reaches(graph, Number(name))).toContain(Number(path[i + 1]));
 		}
 	};
 
@@ -930,7 +938,7 @@ describe("rule 10: random graphs", () => {
 		await fc.assert(fc.asyncProperty(graphs(true, "in turn"), rejectsCircles), { numRuns: 300 });
 	});
 
-	it.skip("does so however the setups ask, and comes to an end", async () => {
+	it("does so however the setups ask, and comes to an end", async () => {
 		await fc.assert(fc.asyncProperty(graphs(true), rejectsCircles), { numRuns: 1000 });
 	});
 });
@@ -966,7 +974,7 @@ describe("rule 10: long chains", () => {
 		});
 	}
 
-	it.skip("sets up 10,000 fresh instances, each in the setup of the one before", async () => {
+	it("sets up 10,000 fresh instances, each in the setup of the one before", async () => {
 		let last: Resource<number> = resource(() => 0);
 		for (let i = 0; i < length; i++) {
 			const next = last;

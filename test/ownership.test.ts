@@ -172,7 +172,7 @@ describe("rule 7: the owner", () => {
 		expect(await withScope({ lifetime: "app" }, () => use(Pool))).toBe("pool");
 	});
 
-	it.skip("advises to open a scope where a setup asks for a lifetime that nobody opened", async () => {
+	it("advises to open a scope where a setup asks for a lifetime that nobody opened", async () => {
 		const Pool = resource(() => 1, { name: "Pool", lifetime: "app" });
 		const Repo = resource({ pool: Pool }, () => 2, { name: "Repo" });
 		const error = await withScope({ name: "work" }, () => rejection(use(Repo)));
@@ -453,7 +453,7 @@ describe("rule 8: no capture of the shorter-lived", () => {
 		);
 	});
 
-	it.skip("rejects it where the setup runs code in the shorter-lived scope", async () => {
+	it("rejects it where the setup runs code in the shorter-lived scope", async () => {
 		const Plain = resource(() => 1, { name: "Plain" });
 		await withScope({ lifetime: "app" }, () =>
 			withScope({ lifetime: "request" }, async (request) => {
