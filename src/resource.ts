@@ -37,8 +37,6 @@ export interface ResourceOptions {
 	readonly releaseTimeout?: number | undefined;
 }
 
-declare const valueType: unique symbol;
-
 /** A definition: how to acquire a `T` and how to release it. Made by {@link resource}, {@link token} and {@link family}. */
 export interface Resource<out T> {
 	/** What errors and {@link Scope.inspect} call it. */
@@ -46,7 +44,7 @@ export interface Resource<out T> {
 	/** The kind of scope that owns it, if it asks for one. */
 	readonly lifetime: Lifetime | undefined;
 	/** Carries the type; there is no such property at run time. */
-	readonly [valueType]: T;
+	readonly "~value": T;
 }
 
 /** Resources by the names under which a setup or a handler wants their values. */
@@ -67,7 +65,7 @@ export type AnySetup = (...args: unknown[]) => unknown;
 
 /** A {@link Resource} as the engine sees it. */
 export class Definition implements Resource<unknown> {
-	declare readonly [valueType]: unknown;
+	declare readonly "~value": unknown;
 	readonly name: string;
 	readonly lifetime: Lifetime | undefined;
 	readonly releaseTimeout: number | undefined;
