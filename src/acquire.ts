@@ -16,6 +16,7 @@ import {
 	frames,
 	Instance,
 	ignore,
+	isReleasing,
 	isWithin,
 	Owner,
 	setupIn,
@@ -118,6 +119,8 @@ function find(
 		return shared;
 	}
 	if (!admits(origin, frame)) throw closedError(origin, target, frame);
+	// a scope that a setup opened is still open then
+	if (isReleasing(owner)) throw closedError(owner, target, frame);
 	if (requester !== undefined) refuseRecursion(target, owner, requester, options?.fresh);
 	const instance = new Instance(owner, target, requester, bound?.binding);
 	if (requester !== undefined) depend(requester, instance);

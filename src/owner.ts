@@ -139,6 +139,12 @@ export class Instance {
 		| undefined;
 	/** Disposes a returned value. */
 	dispose: (() => unknown) | undefined;
+	/** The same clock, when its setup had come to its end. */
+	readySequence = 0;
+	/** How many wait for its setup. */
+	waiting = 0;
+	/** Whether one of those was aborted. */
+	deserted = false;
 	/** Whether the error, which reaches no caller, has been reported. */
 	reported = false;
 	/** The early release that took it, which is in charge of it from then on. */
@@ -185,6 +191,7 @@ export class Instance {
 	/** pending -> ready */
 	succeed(value: unknown): void {
 		this.state = "ready";
+		this.readySequence = this.owner.nextSequence();
 		this.value = value;
 		this.readyAt = performance.now();
 		this.owner.endSetup(this);
@@ -218,7 +225,8 @@ export class Instance {
 		this.#onEnd?.();
 		const { owner } = this;
 		// an abort has sent away who waited
-		const unseen = owner.aborted !== undefined && !owner.followsFromAbort(error);
+		const aborted = owner.aborted !== undefined && !owner.followsFromAbort(error);
+		const unseen = aborted || (this.deserted && this.waiting === 0);
 		if (unseen || owner.state !== "open") {
 			if (!this.#passesOn(error)) owner.report(error);
 			this.reported = true;
@@ -516,12 +524,17 @@ export class Owner {
 
 	/** Waits for an instance, but no longer than this scope, which may not be its owner, wants to. */
 	waitFor(instance: Instance): Promise<unknown> {
+		instance.waiting++;
 		if (instance.owner === this) return instance.promise;
 		this.#waiters ??= new Set();
 		const waiters = this.#waiters;
 		let giveUp = ignore;
 		const aborted = new Promise((_resolve, reject) => {
-			giveUp = () => reject(this.acquireAborted(instance));
+			giveUp = () => {
+				instance.waiting--;
+				instance.deserted = true;
+				reject(this.acquireAborted(instance));
+			};
 		});
 		waiters.add(giveUp);
 		const first = Promise.race([instance.promise, aborted]).finally(() => waiters.delete(giveUp));
@@ -720,6 +733,11 @@ function runFrame<A, R>(frame: Frame, fn: (argument: A) => R, argument: A): R {
 function logError(error: unknown): void {
 	// biome-ignore lint/suspicious/noConsole: the default of onReleaseError
 	console.error(error);
+}
+
+/** Whether an owner's release has begun. */
+export function isReleasing({ state }: Owner): boolean {
+	return state === "releasing" || state === "closed";
 }
 
 /** Whether `inner` is `outer` or somewhere below it. */

@@ -1,6 +1,14 @@
 import { cycleError, locate, requesterOf } from "./acquire.ts";
 import { Failure } from "./outcome.ts";
-import { Departure, type Entry, type Frame, Instance, isWithin, type Owner } from "./owner.ts";
+import {
+	Departure,
+	type Entry,
+	type Frame,
+	Instance,
+	isReleasing,
+	isWithin,
+	type Owner,
+} from "./owner.ts";
 import { releaseByEdges, releaseInTurn, type Verdict } from "./release.ts";
 import { type Definition, isSame } from "./resource.ts";
 
@@ -27,7 +35,9 @@ export async function releaseEarly(
 		if (isOf(frame)) throw cycleError([of.definition.name, instance.definition.name], of.owner);
 	}
 	const departure = new Departure();
-	const taken = all.filter((each) => !each.departure?.pending && !isReleasing(each.owner));
+	const taken = all.filter(
+		(each) => !each.departure?.pending && !isReleasing(each.owner) && !goesWith(each, all),
+	);
 	const owners = new Set(taken.map((each) => each.owner));
 	for (const each of taken) take(each, departure);
 	for (const owner of owners) {
@@ -95,14 +105,10 @@ function drop(owner: Owner, gone: ReadonlySet<Entry>): void {
 }
 
 /** Whether an instance lives in a scope that the setup of one of `openers` opened, and which closes with that. */
-function goesWith({ owner }: Instance, openers: Set<Instance>): boolean {
+function goesWith({ owner }: Instance, openers: readonly Instance[]): boolean {
 	for (let at: Owner | undefined = owner; at !== undefined; at = at.parent)
-		if (at.held && at.opener !== undefined && openers.has(at.opener)) return true;
+		if (at.held && at.opener !== undefined && openers.includes(at.opener)) return true;
 	return false;
-}
-
-function isReleasing(owner: Owner): boolean {
-	return owner.state === "releasing" || owner.state === "closed";
 }
 
 function instancesOf(owner: Owner): Instance[] {

@@ -124,7 +124,7 @@ export function releaseByEdges(
 	return new Promise((resolve) => {
 		const proceed = () => {
 			while (running < limit) {
-				const entry = ready.pop() ?? (running === 0 ? latestInCircle(entries) : undefined);
+				const entry = ready.pop() ?? (running === 0 ? firstOfCircle(entries) : undefined);
 				if (entry === undefined) break;
 				running++;
 				const freed =
@@ -146,17 +146,33 @@ export function releaseByEdges(
 }
 
 /**
- * The latest of those that only others in a circle hold back: what runs on in a scope that a setup opened may come to
- * depend on that setup's dependents.
+ * Whom to begin with where only circles are left: what a setup uses without waiting may come to depend on its instance.
+ * It is the latest that a setup didn't wait for.
  */
-function latestInCircle(entries: readonly Entry[]): Instance | undefined {
-	let latest: Instance | undefined;
-	for (const entry of entries) {
-		if (!(entry instanceof Instance) || entry.dependents <= 0) continue;
-		if (latest === undefined || entry.sequence > latest.sequence) latest = entry;
-	}
-	if (latest !== undefined) latest.dependents = 0;
-	return latest;
+function firstOfCircle(entries: readonly Entry[]): Instance | undefined {
+	const held: Instance[] = [];
+	for (const entry of entries)
+		if (entry instanceof Instance && entry.dependents > 0) held.push(entry);
+	const dependentOf = new Map<Instance, Instance>();
+	for (const each of held)
+		for (const dependency of each.dependencies ?? []) dependentOf.set(dependency, each);
+	// from dependent to dependent, one gets into a circle
+	let at = held[0];
+	const seen = new Set<Instance>();
+	for (; at !== undefined && !seen.has(at); at = dependentOf.get(at)) seen.add(at);
+	if (at === undefined) return undefined;
+	let first: Instance | undefined;
+	let dependency = at;
+	do {
+		const dependent = dependentOf.get(dependency) as Instance; // it's a circle
+		const unawaited = dependency.readySequence > dependent.readySequence;
+		if (unawaited && (first === undefined || dependency.sequence > first.sequence))
+			first = dependency;
+		dependency = dependent;
+	} while (dependency !== at);
+	first ??= at;
+	first.dependents = 0;
+	return first;
 }
 
 /** Keeps `ready` sorted. What becomes ready belongs near the end, as a rule. */
