@@ -1,0 +1,59 @@
+import fc from "fast-check";
+import { describe, it } from "vitest";
+import { type Plan, plans } from "./fuzz/plan.ts";
+import { World } from "./fuzz/world.ts";
+
+/** `FUZZ_RUNS` is how many runs there are in all, `FUZZ_SEED` the seed that a failure printed. */
+const RUNS = Number(process.env.FUZZ_RUNS ?? 10_000);
+const SEED = process.env.FUZZ_SEED;
+
+/** The options of a property that gets `share` of all runs. */
+function parameters(share: number): fc.Parameters<[Plan]> {
+	return {
+		numRuns: Math.ceil(RUNS * share),
+		...(SEED === undefined ? {} : { seed: Number(SEED) }),
+	};
+}
+
+/** Nothing in a scenario waits for anything but microtasks: what isn't over by then never will be. */
+const PATIENCE = 20_000;
+
+const strays: unknown[] = [];
+process.on("unhandledRejection", (error) => strays.push(error));
+
+/** Runs a scenario and fails with its trace if it breaks a rule. */
+async function check(plan: Plan): Promise<void> {
+	const world = new World(plan);
+	let over = false;
+	let failed: unknown;
+	world.run().then(
+		() => {
+			over = true;
+		},
+		(error) => {
+			over = true;
+			failed = error;
+		},
+	);
+	for (let i = 0; i < PATIENCE && !over; i++) await undefined;
+	const problems = world.violations;
+	if (failed !== undefined) problems.push(`the scenario itself failed: ${String(failed)}`);
+	if (!over) problems.push(`it hangs: ${JSON.stringify(world.app.inspect())}`);
+	await new Promise((resolve) => setImmediate(resolve));
+	for (const error of strays.splice(0)) problems.push(`unhandled rejection: ${String(error)}`);
+	if (over) await world.verify();
+	if (problems.length > 0) throw new Error([...problems, "Trace:", ...world.trace].join("\n\t"));
+}
+
+describe("any scenario", () => {
+	it(
+		"keeps the rules without cycles",
+		() => fc.assert(fc.asyncProperty(plans(false), check), parameters(0.4)),
+		600_000,
+	);
+	it(
+		"keeps the rules with cycles",
+		() => fc.assert(fc.asyncProperty(plans(true), check), parameters(0.2)),
+		600_000,
+	);
+});
