@@ -29,25 +29,31 @@ export async function releaseEarly(
 		if (!departure?.includes(frame)) await departure?.over;
 		return;
 	}
-	const all = dependentsOf(instance);
-	const blockers = all.map(blockerOf).filter((each) => each !== undefined);
-	for (const { isOf, of } of blockers) {
-		if (isOf(frame)) throw cycleError([of.definition.name, instance.definition.name], of.owner);
-	}
 	const departure = new Departure();
-	const taken = all.filter(
-		(each) => !each.departure?.pending && !isReleasing(each.owner) && !goesWith(each, all),
-	);
-	const owners = new Set(taken.map((each) => each.owner));
-	for (const each of taken) take(each, departure);
-	for (const owner of owners) {
-		// the close waits from here on, or it would release the same; a sync scope's can't, and isn't to find them
-		if (owner.sync) drop(owner, new Set(taken.flatMap(entriesOf)));
-		else owner.begin();
-	}
+	const taken = new Set<Instance>();
+	const owners = new Set<Owner>();
 	try {
-		await Promise.all(blockers.map(({ over }) => over));
-		await depart(departure, taken);
+		// what a blocker leaves behind may be for this to release after all
+		for (;;) {
+			const all = dependentsOf(instance);
+			const found = all.filter((each) => !taken.has(each));
+			const blockers = found.map(blockerOf).filter((each) => each !== undefined);
+			for (const { isOf, of } of blockers) {
+				if (isOf(frame)) throw cycleError([of.definition.name, instance.definition.name], of.owner);
+			}
+			for (const each of found) {
+				if (each.departure?.pending || isReleasing(each.owner) || goesWith(each, all)) continue;
+				taken.add(each);
+				take(each, departure);
+				// a sync scope's close can't wait, and isn't to find it
+				if (each.owner.sync) drop(each.owner, new Set(entriesOf(each)));
+				else if (!owners.has(each.owner)) each.owner.begin();
+				owners.add(each.owner);
+			}
+			if (blockers.length === 0) break;
+			await Promise.all(blockers.map(({ over }) => over));
+		}
+		await depart(departure, [...taken]);
 	} finally {
 		departure.finish();
 		for (const owner of owners) if (!owner.sync) owner.end();
@@ -104,10 +110,12 @@ function drop(owner: Owner, gone: ReadonlySet<Entry>): void {
 	owner.entries = owner.entries.filter((entry) => !gone.has(entry));
 }
 
-/** Whether an instance lives in a scope that the setup of one of `openers` opened, and which closes with that. */
+/** Whether an instance lives in a scope that the setup of one of `openers` opened, and which ends with that. */
 function goesWith({ owner }: Instance, openers: readonly Instance[]): boolean {
-	for (let at: Owner | undefined = owner; at !== undefined; at = at.parent)
-		if (at.held && at.opener !== undefined && openers.includes(at.opener)) return true;
+	for (let at: Owner | undefined = owner; at !== undefined; at = at.parent) {
+		const { opener, held } = at;
+		if (opener !== undefined && (held || opener.pending) && openers.includes(opener)) return true;
+	}
 	return false;
 }
 
