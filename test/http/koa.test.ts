@@ -141,15 +141,16 @@ describe.skipIf(!onNode).each(koaKits)("what only $name has", ({ kit, Koa }) => 
 
 	it("answers for a file that isn't there, without an uncaught exception", async () => {
 		const its = scene();
+		const failed = gate();
 		const H = its.traced("H", "handler", {
-			// long enough for the file's error to come while nobody but us listens
-			success: () => new Promise((resolve) => setTimeout(resolve, 20)),
+			// the file's error comes while nobody but us listens
+			success: () => failed.promise,
 		});
 		const app = application(its);
 		app.use(scoped(its));
 		app.use(
 			handler({ r: its.R, h: H }, (_values, ctx) => {
-				ctx.body = createReadStream("/nowhere/at/all");
+				ctx.body = createReadStream("/nowhere/at/all").once("close", failed.open);
 			}),
 		);
 		const site = await its.serve(app.callback());
