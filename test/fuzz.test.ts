@@ -1,14 +1,17 @@
 import fc from "fast-check";
-import { describe, it } from "vitest";
+import { describe, expect, it } from "vitest";
+import { predict } from "./fuzz/model.ts";
 import { type Plan, plans } from "./fuzz/plan.ts";
+import { paces, races, releaseOrder } from "./fuzz/race.ts";
+import { manners, perform, sequences } from "./fuzz/sequence.ts";
 import { World } from "./fuzz/world.ts";
 
 /** `FUZZ_RUNS` is how many runs there are in all, `FUZZ_SEED` the seed that a failure printed. */
-const RUNS = Number(process.env.FUZZ_RUNS ?? 10_000);
+const RUNS = Number(process.env.FUZZ_RUNS ?? 20_000);
 const SEED = process.env.FUZZ_SEED;
 
 /** The options of a property that gets `share` of all runs. */
-function parameters(share: number): fc.Parameters<[Plan]> {
+function parameters<T>(share: number): fc.Parameters<T> {
 	return {
 		numRuns: Math.ceil(RUNS * share),
 		...(SEED === undefined ? {} : { seed: Number(SEED) }),
@@ -54,6 +57,34 @@ describe("any scenario", () => {
 	it(
 		"keeps the rules with cycles",
 		() => fc.assert(fc.asyncProperty(plans(true), check), parameters(0.2)),
+		600_000,
+	);
+});
+
+describe("one thing after the other", () => {
+	it(
+		"is released in the order of rule 11, and everybody is told what rules 12 to 18 say",
+		() =>
+			fc.assert(
+				fc.asyncProperty(sequences, manners, async (sequence, manner) => {
+					expect(await perform(sequence, manner)).toEqual(predict(sequence));
+				}),
+				parameters(0.3),
+			),
+		600_000,
+	);
+});
+
+describe("what is asked for at once", () => {
+	it(
+		"is released in the same order, however long anything takes",
+		() =>
+			fc.assert(
+				fc.asyncProperty(races, paces, paces, async (race, one, other) => {
+					expect(await releaseOrder(race, one)).toEqual(await releaseOrder(race, other));
+				}),
+				parameters(0.1),
+			),
 		600_000,
 	);
 });
