@@ -120,16 +120,18 @@ export class InvalidArgumentError extends TypeError {
 	readonly code = "YS_ERR_INVALID_ARGUMENT";
 }
 
-/** The shape of TC39's `SuppressedError`. */
-interface SuppressedErrorConstructor {
-	new (
-		error: unknown,
-		suppressed: unknown,
-		message?: string,
-	): Error & {
-		error: unknown;
-		suppressed: unknown;
-	};
+/** Two errors as one. */
+export interface SuppressedError extends Error {
+	/** The newer error. */
+	error: unknown;
+	/** The older one, which was on its way when the newer one happened. */
+	suppressed: unknown;
+}
+
+/** The class of {@link SuppressedError}. */
+export interface SuppressedErrorConstructor {
+	/** Makes one error of two. */
+	new (error: unknown, suppressed: unknown, message?: string): SuppressedError;
 }
 
 /**

@@ -30,10 +30,11 @@ export {
 	type ScopeErrorDetails,
 	ScopeIncompleteError,
 	SuppressedError,
+	type SuppressedErrorConstructor,
 	YieldedTwiceError,
 } from "./errors.ts";
 export { family } from "./family.ts";
-export type { Outcome } from "./outcome.ts";
+export type { Fault, Incomplete, Outcome, Success } from "./outcome.ts";
 export {
 	type Binding,
 	type Dependencies,
@@ -47,6 +48,7 @@ export {
 	type SetupResult,
 	token,
 	type Values,
+	type Yielding,
 } from "./resource.ts";
 export { Scope, type ScopeOptions } from "./scope.ts";
 export { type ScopedResult, scoped } from "./scoped.ts";

@@ -4,10 +4,27 @@ import { isObject, SuppressedError } from "./errors.ts";
  * How a scope's work ended. `success`: it completed. `failure`: it failed, with `error`. `incomplete`: nobody said,
  * so nothing may be committed.
  */
-export type Outcome =
-	| { readonly type: "success" }
-	| { readonly type: "failure"; readonly error: unknown }
-	| { readonly type: "incomplete" };
+export type Outcome = Success | Fault | Incomplete;
+
+/** The work completed. */
+export interface Success {
+	/** Tells the outcomes apart. */
+	readonly type: "success";
+}
+
+/** The work failed. */
+export interface Fault {
+	/** Tells the outcomes apart. */
+	readonly type: "failure";
+	/** The work's error, or what resources made of it. Anything can be thrown, `undefined` too. */
+	readonly error: unknown;
+}
+
+/** Nobody said how the work ended. */
+export interface Incomplete {
+	/** Tells the outcomes apart. */
+	readonly type: "incomplete";
+}
 
 /** A failed outcome, and what went wrong on top of it. Anything can be thrown, so there is no "no error" value. */
 export class Failure {
@@ -77,7 +94,9 @@ function isInCauses(error: object, from: unknown): boolean {
 /** What an error says, whatever was thrown. */
 function textOf(error: unknown): string {
 	try {
-		return isObject(error) ? String((error as { message?: unknown }).message) : typeof error;
+		const text = isObject(error) ? String((error as { message?: unknown }).message) : typeof error;
+		// each contains the one before it: a hundred thousand of them must not be a hundred thousand long
+		return text.length > 200 ? `${text.slice(0, 199)}…` : text;
 	} catch {
 		return "an error that can't be read";
 	}

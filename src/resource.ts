@@ -55,7 +55,8 @@ export type Values<D extends Dependencies> = {
 	readonly [K in keyof D]: D[K] extends Resource<infer T> ? T : never;
 };
 
-type Yielding<T> = AsyncGenerator<T, unknown, undefined> | Generator<T, unknown, undefined>;
+/** A generator that yields the value once. */
+export type Yielding<T> = AsyncGenerator<T, unknown, undefined> | Generator<T, unknown, undefined>;
 
 /** What a setup may return: a generator that yields the value once, the value itself, or a promise of either. */
 export type SetupResult<T> = Yielding<T> | PromiseLike<Yielding<T> | T> | T;
