@@ -205,7 +205,7 @@ function steps(depth: number, wide: boolean, inSetup: boolean, tame = false): fc
 		? []
 		: [
 				{
-					weight: 1,
+					weight: 2,
 					arbitrary: fc.record({ do: fc.constant("release" as const), resource: number, wait }),
 				},
 				{

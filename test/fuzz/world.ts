@@ -18,6 +18,7 @@ import {
 	withScope,
 } from "../../src/index.ts";
 import type { Plan, ResourcePlan, ScopePlan, Step, Wait } from "./plan.ts";
+import { limitOf, pick, reachOf } from "./reach.ts";
 
 /** What a resource of a scenario gives; a provided one has no life. */
 export interface Value {
@@ -38,8 +39,6 @@ export class Life {
 	readonly dependencies = new Set<Life>();
 	readonly startedAt: number;
 	setup: "pending" | "ready" | "failed" = "pending";
-	/** The resources that its setup asked for, also where it didn't wait. */
-	readonly asked = new Set<number>();
 	/** Whether an early release made it go. */
 	early = false;
 	releases = 0;
@@ -84,6 +83,8 @@ interface Place {
 	readonly scope: Scope;
 	/** The setup that runs it and waits for it. */
 	readonly life: Life | undefined;
+	/** Whether nobody awaits it. */
+	readonly floats?: boolean;
 	/** Resources below this number can be used. */
 	readonly limit: number;
 }
@@ -103,6 +104,12 @@ export class World {
 	readonly #thrown = new Set<Injected>();
 	/** Errors that somebody has got. */
 	readonly #roots: unknown[] = [];
+	/** Errors that `onReleaseError` has got. */
+	readonly #reports: unknown[] = [];
+	/** Errors that nobody can have been waiting for. */
+	readonly #owed = new Set<Injected>();
+	/** Uses that are still to settle. */
+	readonly #waiting = new Set<{ readonly scope: Scope; readonly what: string }>();
 	/** Promises that nobody awaits until the end. */
 	readonly #forgotten: {
 		readonly promise: PromiseLike<unknown>;
@@ -115,7 +122,11 @@ export class World {
 	/** Early releases under way, by resource. */
 	readonly #early: number[] = [];
 	readonly #earlyEver = new Set<number>();
+	/** What each resource may depend on. */
+	readonly #reach: readonly ReadonlySet<number>[];
 	readonly #freshEver: boolean;
+	/** Whether each instance's owner is the nearest scope of its resource's lifetime. */
+	readonly #ownLifetimes: boolean;
 	readonly app: Scope;
 	#clock = 0;
 	/** How many steps are left: what sets itself up again and again must come to an end. */
@@ -126,6 +137,11 @@ export class World {
 	constructor(plan: Plan) {
 		this.plan = plan;
 		this.#freshEver = JSON.stringify(plan).includes('"fresh":true');
+		this.#ownLifetimes =
+			!/"bindings":\[\{|"ambient":\w+,"lifetime":"|"lifetime":"\w+","ambient"/.test(
+				JSON.stringify(plan),
+			);
+		this.#reach = reachOf(plan);
 		this.#resources = [];
 		plan.resources.forEach((each, index) => {
 			this.#resources.push(this.#define(each, index));
@@ -133,7 +149,10 @@ export class World {
 		this.app = openScope({
 			...this.#options(plan.app),
 			parent: null,
-			onReleaseError: (error) => this.#roots.push(error),
+			onReleaseError: (error) => {
+				this.#roots.push(error);
+				this.#reports.push(error);
+			},
 		});
 		this.#stories.set(this.app, this.#story(plan.app, true));
 	}
@@ -187,6 +206,10 @@ export class World {
 		for (const error of this.#thrown)
 			if (!found.has(error) && !(this.plan.wide && error.message.startsWith("setup")))
 				this.#violate(`nobody gets "${error.message}"`);
+		const reported = new Set<unknown>();
+		for (const root of this.#reports) reach(root, reported);
+		for (const error of this.#owed)
+			if (!reported.has(error)) this.#violate(`"${error.message}" is not reported`);
 		for (const error of found) {
 			if (
 				!this.plan.cyclic &&
@@ -233,6 +256,13 @@ export class World {
 		return error;
 	}
 
+	/** An error that a setup throws: while its scope closes it must be reported. */
+	#setupError(life: Life): Injected {
+		const error = this.#error(`setup R${life.resource}`);
+		if (life.scope.inspect().state === "closing") this.#owed.add(error);
+		return error;
+	}
+
 	#story(plan: ScopePlan, held: boolean, inSetup = false): Story {
 		return {
 			inSetup,
@@ -250,22 +280,13 @@ export class World {
 		if (story !== undefined) story.spoilt ??= why;
 	}
 
-	/** The resource that `wanted` means for code that may use those below `limit`. */
-	#pick(wanted: number, limit: number): number | undefined {
-		return limit === 0 ? undefined : wanted % limit;
-	}
-
-	#limitFor(index: number): number {
-		return this.plan.cyclic ? this.plan.resources.length : index;
-	}
-
 	#options(plan: ScopePlan): ScopeOptions & { readonly name: string } {
 		const count = this.plan.resources.length;
 		const bindings: Binding[] = [];
 		for (const { replaced, by } of plan.bindings) {
 			const index = replaced % count;
 			const target = this.#resources[index] as Resource<Value>;
-			const other = by === undefined ? undefined : this.#pick(by, this.#limitFor(index));
+			const other = by === undefined ? undefined : pick(by, limitOf(this.plan, index));
 			if (other === undefined) bindings.push(provide(target, { life: undefined }));
 			else if (other !== index)
 				bindings.push(override(target, this.#resources[other] as Resource<Value>));
@@ -294,10 +315,10 @@ export class World {
 	// -- resources --------------------------------------------------------------------------------------------------
 
 	#define(plan: ResourcePlan, index: number): Resource<Value> {
-		const limit = this.#limitFor(index);
+		const limit = limitOf(this.plan, index);
 		const dependencies: Record<string, Resource<Value>> = {};
 		for (const each of plan.injected) {
-			const other = this.#pick(each, index); // a dependencies object can't be circular
+			const other = pick(each, index); // a dependencies object can't be circular
 			if (other !== undefined)
 				dependencies[`r${other}`] = this.#resources[other] as Resource<Value>;
 		}
@@ -315,6 +336,8 @@ export class World {
 		const begin = (values: readonly Value[], { scope }: SetupContext): Life => {
 			const life = new Life(index, scope, isGenerator || plan.dispose !== "none", this.#clock);
 			this.#checkUnique(life);
+			if (this.#ownLifetimes && plan.lifetime !== undefined && scope.lifetime !== plan.lifetime)
+				this.#violate(`R${index} of lifetime ${plan.lifetime} is owned by ${scope.name}`);
 			this.lives.push(life);
 			this.#record(`+${this.#name(life)}`);
 			if (tryCurrentScope() !== scope)
@@ -340,7 +363,7 @@ export class World {
 			try {
 				for (const step of plan.setup) {
 					if (step.do === "register") this.#register(step, context.scope, life);
-					if (step.do === "throw") throw this.#error(`setup R${index}`);
+					if (step.do === "throw") throw this.#setupError(life);
 				}
 			} catch (error) {
 				life.setup = "failed";
@@ -445,7 +468,7 @@ export class World {
 	}
 
 	async #useInRelease(life: Life, wanted: number, limit: number): Promise<void> {
-		const index = this.#pick(wanted, limit);
+		const index = pick(wanted, limit);
 		if (index === undefined) return;
 		const asked = this.#clock;
 		try {
@@ -491,40 +514,9 @@ export class World {
 		this.#record(`=${this.#name(life)}`);
 	}
 
+	/** Whether an early release under way is a reason to release it. */
 	#isEarly(life: Life): boolean {
-		if (this.#early.length === 0) return false;
-		const seen = new Set([life]);
-		for (const each of seen) {
-			if (this.#early.some((index) => this.#standsFor(each.resource, index))) return true;
-			for (const dependency of each.dependencies) seen.add(dependency);
-			for (const other of this.lives)
-				for (const index of each.asked) if (this.#standsFor(other.resource, index)) seen.add(other);
-		}
-		return false;
-	}
-
-	#standsFor(index: number, wanted: number): boolean {
-		return index === wanted || this.#replacements.has(`${wanted} ${index}`);
-	}
-
-	get #replacements(): Set<string> {
-		const found = new Set<string>();
-		const count = this.plan.resources.length;
-		const visit = (node: unknown): void => {
-			if (typeof node !== "object" || node === null) return;
-			for (const [key, value] of Object.entries(node)) {
-				if (key !== "bindings") visit(value);
-				else {
-					for (const { replaced, by } of value as ScopePlan["bindings"]) {
-						const index = replaced % count;
-						const other = by === undefined ? undefined : this.#pick(by, this.#limitFor(index));
-						if (other !== undefined) found.add(`${index} ${other}`);
-					}
-				}
-			}
-		};
-		visit(this.plan);
-		return found;
+		return this.#early.some((index) => this.#reach[life.resource]?.has(index));
 	}
 
 	#startRelease(life: Life, seen: Life["seen"]): void {
@@ -632,7 +624,7 @@ export class World {
 			case "tick":
 				return await pause(step.ticks);
 			case "use": {
-				const index = this.#pick(step.resource, limit);
+				const index = pick(step.resource, limit);
 				if (index === undefined) return;
 				const target = this.#resources[index] as Resource<Value>;
 				const options = {
@@ -640,18 +632,25 @@ export class World {
 					...(step.lifetime === undefined ? {} : { lifetime: step.lifetime }),
 				};
 				const asked = this.#clock;
-				life?.asked.add(index);
 				const used = step.ambient ? use(target, options) : scope.use(target, options);
+				const waiting = {
+					scope: step.ambient ? (tryCurrentScope() as Scope) : scope,
+					what: `use of R${index} in ${scope.name}`,
+				};
+				this.#waiting.add(waiting);
+				const settle = () => void this.#waiting.delete(waiting);
+				// a derived promise that never rejects leaves the use itself unhandled, where it is forgotten
+				if (step.wait !== "forget") used.then(settle, settle);
+				else settle();
 				return await this.#wait(used, step.wait, `use of R${index} in ${scope.name}`, (value) =>
 					this.#got(value, asked, place),
 				);
 			}
 			case "use all": {
 				const indexes = step.resources
-					.map((each) => this.#pick(each, limit))
+					.map((each) => pick(each, limit))
 					.filter((each) => each !== undefined);
 				const asked = this.#clock;
-				for (const index of indexes) life?.asked.add(index);
 				const used = useAll(
 					Object.fromEntries(
 						indexes.map((each) => [`r${each}`, this.#resources[each] as Resource<Value>]),
@@ -723,7 +722,7 @@ export class World {
 				return await this.#wait(opened, step.wait, "open");
 			}
 			case "release": {
-				const index = this.#pick(step.resource, limit);
+				const index = pick(step.resource, limit);
 				if (index === undefined) return;
 				this.#record(`release R${index} early in ${scope.name}`);
 				this.#early.push(index);
@@ -738,19 +737,23 @@ export class World {
 				const error = this.#error("abort");
 				this.#caught(error);
 				if (!isOver(scope)) this.#spoil(scope, "abort()");
-				return scope.abort(error);
+				scope.abort(error);
+				return await this.#checkWaiters(scope);
 			}
 			case "cancel": {
 				const error = this.#error("cancel");
 				this.#caught(error);
-				return scope.cancel(error);
+				scope.cancel(error);
+				return await this.#checkWaiters(scope);
 			}
 			case "complete":
 				return this.#end(scope, "complete");
 			case "fail":
 				return this.#end(scope, "fail");
 			case "throw":
-				throw this.#error(life === undefined ? "work" : `setup R${life.resource}`);
+				if (life === undefined) throw this.#error("work");
+				if (life.scope !== scope || place.floats) throw this.#error(`setup R${life.resource}`);
+				throw this.#setupError(life);
 			case "close": {
 				const target = step.which === "own" ? scope : this.app;
 				const story = this.#stories.get(target) as Story;
@@ -764,12 +767,20 @@ export class World {
 			}
 			case "float":
 				void this.#wait(
-					this.#steps(step.steps, place).catch((error) => this.#caught(error)),
+					this.#steps(step.steps, { ...place, floats: true }).catch((error) => this.#caught(error)),
 					"forget",
 					`float in ${scope.name}`,
 				);
 				return;
 		}
+	}
+
+	/** Whoever waits in an aborted scope is sent away, whatever the setup does. */
+	async #checkWaiters(scope: Scope): Promise<void> {
+		const waiting = [...this.#waiting].filter((each) => each.scope === scope);
+		await pause(8);
+		for (const each of waiting)
+			if (this.#waiting.has(each)) this.#violate(`${each.what} still waits after an abort`);
 	}
 
 	async #open(step: Step & { do: "open" }, { life, limit }: Place): Promise<void> {
@@ -791,6 +802,10 @@ export class World {
 
 	/** A part of a scope's work: its failure is the scope's. */
 	async #part(scope: Scope, kind: string, fn: () => Promise<void>): Promise<void> {
+		for (const work of this.#works) {
+			if (kind === "after" && work.kind === "after" && work.scope === scope)
+				this.#violate(`two pieces of after work of ${scope.name} run at once`);
+		}
 		await this.#work({ scope, kind }, async () => {
 			try {
 				await fn();
