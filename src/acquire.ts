@@ -36,9 +36,9 @@ import type { Scope } from "./scope.ts";
 /** The options of one `use`. */
 export interface UseOptions {
 	/** Make an instance of one's own instead of sharing. */
-	readonly fresh?: boolean;
+	readonly fresh?: boolean | undefined;
 	/** The kind of scope that is to own the instance, instead of the resource's own choice. */
-	readonly lifetime?: Lifetime;
+	readonly lifetime?: Lifetime | undefined;
 }
 
 /** Uses `definition` in `origin`, on behalf of `frame`. */
@@ -121,8 +121,9 @@ function find(
 	if (!admits(origin, frame)) throw closedError(origin, target, frame);
 	// a scope that a setup opened is still open then
 	if (isReleasing(owner)) throw closedError(owner, target, frame);
-	if (requester !== undefined) refuseRecursion(target, owner, requester, options?.fresh);
-	const instance = new Instance(owner, target, requester, bound?.binding);
+	const asker = requester ?? origin.detachedBy;
+	if (asker !== undefined) refuseRecursion(target, owner, asker, options?.fresh);
+	const instance = new Instance(owner, target, asker, bound?.binding);
 	if (requester !== undefined) depend(requester, instance);
 	// whoever closes a scope waits for the setups in flight in it and below
 	for (let scope: Owner | undefined = owner; scope !== undefined; scope = scope.parent) {
@@ -402,7 +403,9 @@ function accept(instance: Instance, result: unknown): void {
 			.then((value) => accept(instance, value))
 			.catch(onError);
 	} else {
-		if (isObject(result) && (Symbol.asyncDispose in result || Symbol.dispose in result)) {
+		// a dependency passed on is disposed as that
+		const isOwn = !instance.dependencies?.some((each) => each.value === result);
+		if (isOwn && isObject(result) && (Symbol.asyncDispose in result || Symbol.dispose in result)) {
 			instance.dispose = (sync ? syncDisposerOf : disposerOf)(result);
 		}
 		instance.succeed(result);
@@ -500,10 +503,14 @@ function lifetimeError(
 		open.push(`"${at.lifetime ?? at.name}"`);
 	}
 	const chain = `open are ${open.join(" < ")}`;
+	const advice =
+		lifetime === "handler" && open.includes('"request"')
+			? 'A handler\'s scope ends before the first byte of the response: what is needed later takes the lifetime "request".'
+			: `Open one with withScope({ lifetime: "${lifetime}" }, …) around this${lifetime === "app" ? ", in a server by requestScope({ parent: app })" : ""}, or choose another with use(${definition.name}, { lifetime }).`;
 	const place = placeText(definition, scope, consumer);
 	const message =
 		consumer === undefined || !isOpenBelow(scope, lifetime)
-			? `Cannot use ${definition.name} in ${place}: no open scope has its lifetime "${lifetime}"; ${chain}. Open one with withScope({ lifetime: "${lifetime}" }, …) around this, or choose another with use(${definition.name}, { lifetime }).`
+			? `Cannot use ${definition.name} in ${place}: no open scope has its lifetime "${lifetime}"; ${chain}. ${advice}`
 			: `Cannot use ${definition.name} (lifetime "${lifetime}") in ${consumer.definition.name}, which is owned by "${consumer.owner.name}" and would outlive it, in ${place}; ${chain}. Give ${consumer.definition.name} the shorter lifetime or ${definition.name} the longer one, or open a scope of that lifetime around both.`;
 	return new LifetimeError(message, detailsOf(definition, scope, consumer));
 }

@@ -21,7 +21,7 @@ import { runInSyncScope, SyncScope, type SyncScopeOptions } from "./sync-scope.t
  * import { resource, use, withScope } from "yieldscope";
  *
  * const log: string[] = [];
- * const Tx = resource(async function* () {
+ * const Tx = resource(async function* Tx() {
  * 	try {
  * 		yield "tx";
  * 		log.push("COMMIT");
@@ -69,7 +69,7 @@ export function withScope<R>(
  * import { resource, withScopeSync } from "yieldscope";
  *
  * const account = { balance: 10 };
- * const Account = resource(function* () {
+ * const Account = resource(function* Account() {
  * 	const { balance } = account;
  * 	try {
  * 		yield account;
@@ -239,7 +239,7 @@ function scopeOf(owner: Owner): Scope {
 
 function noScopeError(action: string, details?: ScopeErrorDetails): NoScopeError {
 	return new NoScopeError(
-		`Cannot ${action}: there is no ambient scope here. Wrap the work in withScope(), mount the adapter's requestScope() before this, or call scope.use(). In a callback that lost its async context, use scope.run().`,
+		`Cannot ${action}: there is no ambient scope here. Wrap the work in withScope(), mount the adapter's requestScope() before this, or call scope.use(): a scope of openScope() isn't ambient by itself. In a callback that lost its async context, use scope.run().`,
 		details,
 	);
 }

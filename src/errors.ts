@@ -11,7 +11,8 @@ export interface ScopeErrorDetails {
 }
 
 /**
- * Base of every error that yieldscope makes, so that one `instanceof` catches them all.
+ * Base of the errors that yieldscope makes, so that one `instanceof` catches them all. Only for bad arguments, and where
+ * TC39 demands it, there is a `TypeError` or a `ReferenceError`.
  *
  * Classes, {@link ScopeError.code | codes} and fields are API; messages are not.
  *
@@ -116,6 +117,8 @@ export class AcquireAbortedError extends ScopeError {
 
 /** Thrown, before anything happens, for an argument that can't be right. */
 export class InvalidArgumentError extends TypeError {
+	/** The class's name; it survives minification. */
+	override readonly name = "InvalidArgumentError";
 	/** Stable identifier, for handlers that can't use `instanceof`. */
 	readonly code = "YS_ERR_INVALID_ARGUMENT";
 }

@@ -59,7 +59,7 @@ const transactions = new WeakMap<object, Transaction>();
  *
  * const log: string[] = [];
  * const Tx = resource(
- * 	async function* () {
+ * 	async function* Tx() {
  * 		yield { insert: (row: string) => log.push(`insert ${row}`) };
  * 		log.push("commit");
  * 	},
@@ -109,7 +109,14 @@ export function requestScope(
 		const fail = (error: unknown) => void deliver(transaction, error, req.next ?? next);
 		const hold = () => {
 			if (res.headersSent || exchange.hasFailed) return;
-			transaction.held = holdResponse(res, () => exchange.endHandler(res.statusCode), fail);
+			transaction.held = holdResponse(
+				res,
+				() => exchange.endHandler(res.statusCode),
+				(error, reopen) => {
+					sources.unpipe();
+					void deliver(transaction, error, req.next ?? next, reopen);
+				},
+			);
 		};
 		const run = <R>(fn: () => R) => exchange.run(fn);
 		bindEnd(req, run);
@@ -117,7 +124,7 @@ export function requestScope(
 		const sources = watchSources(res, (error) => exchange.failBody(error), fail);
 		onResponseOver(req, res, () => {
 			if (!res.writableFinished) exchange.abandon();
-			for (const over of sources()) exchange.addBody(over);
+			for (const over of sources.over()) exchange.addBody(over);
 			void exchange
 				.end({ status: () => res.statusCode, isComplete: () => res.writableEnded })
 				.then((late) => late && exchange.report(late.error));
@@ -131,11 +138,15 @@ async function deliver(
 	transaction: Transaction,
 	error: unknown,
 	next: NextFunction,
+	reopen: () => void = () => {},
 ): Promise<void> {
 	const { exchange, held, delivered } = transaction;
 	transaction.delivered ??= { error };
 	held?.disarm();
+	// who delivered the first error is about to have it answered
+	if (delivered !== undefined) reopen();
 	const told = await exchange.fail(error);
+	if (delivered === undefined) reopen();
 	if (delivered === undefined) next(truthyError(told));
 	else if (!Object.is(delivered.error, error)) exchange.report(told);
 }

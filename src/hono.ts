@@ -18,6 +18,7 @@ import type {
 import type { BlankInput, HandlerResponse } from "hono/types";
 import { bindWebStream } from "./body.ts";
 import {
+	asError,
 	Exchange,
 	handlerArguments,
 	inject,
@@ -61,7 +62,7 @@ interface RuntimeEnv {
  *
  * const log: string[] = [];
  * const Tx = resource(
- * 	async function* () {
+ * 	async function* Tx() {
  * 		yield { insert: (row: string) => log.push(`insert ${row}`) };
  * 		log.push("commit");
  * 	},
@@ -280,11 +281,4 @@ export function releaseErrors<E extends Env>(onError: ErrorHandler<E>): ErrorHan
 			exchange === undefined || exchange.hasFailed ? error : asError(await exchange.fail(error));
 		return onError(told, c);
 	};
-}
-
-/** Hono's error handlers are given nothing but errors: anything else would pass them by. */
-function asError(error: unknown): Error {
-	return error instanceof Error
-		? error
-		: new Error(`A non-error was thrown: ${String(error)}`, { cause: error });
 }

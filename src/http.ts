@@ -1,10 +1,11 @@
 import {
 	type Binding,
 	type Dependencies,
+	InvalidArgumentError,
 	NoScopeError,
 	type Outcome,
 	openScope,
-	type Scope,
+	Scope,
 	ScopeError,
 	tryCurrentScope,
 	useAll,
@@ -46,6 +47,24 @@ export interface RequestDefaults {
 
 /** Decides what is the same for all requests. */
 export function requestDefaults(options: RequestScopeOptions<never>): RequestDefaults {
+	for (const name of Object.keys(options)) {
+		if (/^(?:parent|bindings|abortGrace|onReleaseError)$/.test(name)) continue;
+		throw new InvalidArgumentError(
+			`Expected the options of requestScope(), got \`${name}\`. It makes the middleware, and isn't one itself: app.use(requestScope()).`,
+		);
+	}
+	const { parent, bindings, abortGrace } = options;
+	if (abortGrace !== undefined && !(abortGrace >= 0)) {
+		throw new InvalidArgumentError("Expected `abortGrace` to be a number of milliseconds.");
+	}
+	if (parent !== undefined && !(parent instanceof Scope)) {
+		throw new InvalidArgumentError("Expected `parent` to be a Scope.");
+	}
+	if (bindings !== undefined && typeof bindings !== "function") {
+		throw new InvalidArgumentError(
+			"Expected `bindings` to be a function from a request to its bindings.",
+		);
+	}
 	return {
 		parent: options.parent ?? tryCurrentScope() ?? null,
 		abortGrace: options.abortGrace ?? 30_000,
@@ -259,7 +278,8 @@ export class Exchange {
 			await Promise.allSettled(this.#bodies);
 			await this.#handlerEnd?.catch(() => {});
 		};
-		if (!this.request?.signal.aborted) return all();
+		// a timer can't wait longer than this; that is for ever
+		if (!this.request?.signal.aborted || this.#abortGrace > 2 ** 31 - 1) return all();
 		let timer: ReturnType<typeof setTimeout> | undefined;
 		const grace = new Promise<void>((resolve) => {
 			timer = setTimeout(resolve, this.#abortGrace);
@@ -312,7 +332,8 @@ export function handlerArguments(
 } {
 	const [dependencies, fn] =
 		second === undefined ? [undefined, first] : [first as Dependencies, second];
-	if (typeof fn !== "function") throw new TypeError("Expected handler() to be given a function.");
+	if (typeof fn !== "function")
+		throw new InvalidArgumentError("Expected the last argument of handler() to be a function.");
 	return { dependencies, fn: fn as (...args: unknown[]) => unknown };
 }
 
@@ -335,4 +356,11 @@ export function missingMiddleware(entry: string): NoScopeError {
 /** Frameworks test errors for truth; anything can be thrown. */
 export function truthyError(error: unknown): unknown {
 	return error || new Error(`A falsy value was thrown: ${String(error)}`, { cause: error });
+}
+
+/** Some error handlers are given nothing but errors: anything else would pass them by. */
+export function asError(error: unknown): Error {
+	return error instanceof Error
+		? error
+		: new Error(`A non-error was thrown: ${String(error)}`, { cause: error });
 }

@@ -15,6 +15,7 @@ import type {
 } from "koa";
 import { bindNodeStream, bindWebStream, isNodeStream } from "./body.ts";
 import {
+	asError,
 	Exchange,
 	handlerArguments,
 	inject,
@@ -65,7 +66,7 @@ const exchanges = new WeakMap<object, Exchange>();
  *
  * const log: string[] = [];
  * const Tx = resource(
- * 	async function* () {
+ * 	async function* Tx() {
  * 		yield { insert: (row: string) => log.push(`insert ${row}`) };
  * 		log.push("commit");
  * 	},
@@ -97,10 +98,13 @@ export function requestScope(options: RequestScopeOptions<[ctx: Context]> = {}):
 		const { req, res } = ctx;
 		let held: HeldResponse | undefined;
 		let hasReturned = false;
-		let dropHeld: (error: unknown) => void = () => {};
+		let reopen = () => {};
+		let dropHeld: (error: unknown, reopen: () => void) => void = () => {};
 		const dropped = new Promise<never>((_resolve, reject) => {
-			dropHeld = (error) => {
+			dropHeld = (error, open) => {
 				hasReturned = true;
+				reopen = open;
+				sources.unpipe();
 				reject(error);
 			};
 		});
@@ -127,11 +131,11 @@ export function requestScope(options: RequestScopeOptions<[ctx: Context]> = {}):
 		const sources = watchSources(res, (error) => exchange.failBody(error));
 		onResponseOver(req, res, () => {
 			if (!res.writableFinished) exchange.abandon();
-			for (const over of sources()) exchange.addBody(over);
+			for (const over of sources.over()) exchange.addBody(over);
 			const isComplete = () => (res.headersSent ? res.writableEnded : isAnswered);
 			void exchange
 				.end({ status: () => ctx.status, isComplete })
-				.then((late) => late && ctx.app.emit("error", late.error, ctx));
+				.then((late) => late && emitError(ctx, exchange, late.error));
 		});
 		await exchange.work(async () => {
 			try {
@@ -145,8 +149,9 @@ export function requestScope(options: RequestScopeOptions<[ctx: Context]> = {}):
 				isAnswered = true;
 			} catch (error) {
 				dropBody(ctx.body, error);
-				if (hasReturned && !ctx.headerSent) dropResponse(ctx);
 				const told = truthyError(await exchange.fail(error));
+				reopen();
+				if (hasReturned && !ctx.headerSent) dropResponse(ctx, held);
 				// Koa leaves a response hanging whose head is sent
 				if (ctx.headerSent && !res.writableEnded) res.destroy();
 				throw told;
@@ -183,6 +188,16 @@ function followBody(ctx: Context, exchange: Exchange): unknown[] {
 	return failed;
 }
 
+/** Tells Koa of an error that comes after the response. Its default listener throws for what is no `Error`. */
+function emitError(ctx: Context, exchange: Exchange, error: unknown): void {
+	try {
+		ctx.app.emit("error", asError(error), ctx);
+	} catch (failed) {
+		exchange.report(error);
+		exchange.report(failed);
+	}
+}
+
 /** Ends a body that won't be sent. */
 function dropBody(body: unknown, reason: unknown): void {
 	if (isNodeStream(body)) body.destroy();
@@ -190,9 +205,10 @@ function dropBody(body: unknown, reason: unknown): void {
 }
 
 /** Takes back a response that won't be sent: error middleware knows nothing of it. */
-function dropResponse(ctx: Context): void {
-	for (const name of ctx.res.getHeaderNames()) if (isBodyHeader(name)) ctx.remove(name);
+function dropResponse(ctx: Context, held: HeldResponse | undefined): void {
 	ctx.body = undefined;
+	held?.dropHead();
+	for (const name of ctx.res.getHeaderNames()) if (isBodyHeader(name)) ctx.remove(name);
 	ctx.status = 500;
 	ctx.respond = true;
 }

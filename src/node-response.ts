@@ -51,18 +51,23 @@ export function bindEnd(emitter: EventEmitter, run: <R>(fn: () => R) => R): void
 	};
 }
 
-/**
- * Follows the streams that are piped into a response. One that fails cuts the connection, as a pipeline does.
- *
- * @param onUnsent - Called instead when nothing is sent yet and nobody else listens: there still can be an answer.
- * @returns Lists, for each that has been destroyed, when its own cleanup is done. A bare `pipe()` leaves its source
- *   alone when the client goes: there is nothing to wait for.
- */
+/** The streams that are piped into a response. */
+export interface Sources {
+	/**
+	 * When the own cleanup of each that has been destroyed is done. A bare `pipe()` leaves its source alone when the
+	 * client goes: there is nothing to wait for.
+	 */
+	over(): Promise<void>[];
+	/** Keeps what they still have from an answer that isn't theirs. */
+	unpipe(): void;
+}
+
+/** Follows the streams that are piped into a response. One that fails cuts the connection, as a pipeline does. */
 export function watchSources(
 	res: ServerResponse,
 	onError: (error: unknown) => void,
 	onUnsent: (error: unknown) => void = () => res.destroy(),
-): () => Promise<void>[] {
+): Sources {
 	const sources = new Map<Readable, Promise<void>>();
 	res.on("pipe", (source: Readable) => {
 		if (sources.has(source)) return;
@@ -74,7 +79,12 @@ export function watchSources(
 		});
 		sources.set(source, over);
 	});
-	return () => [...sources].filter(([source]) => source.destroyed).map(([, over]) => over);
+	return {
+		over: () => [...sources].filter(([source]) => source.destroyed).map(([, over]) => over),
+		unpipe: () => {
+			for (const source of sources.keys()) source.unpipe(res);
+		},
+	};
 }
 
 /** Resolves when a stream has closed; `onError` gets what made it fail, if that isn't the client's going. */
@@ -121,10 +131,13 @@ function refuseBodyHeaders(names: Iterable<string>): void {
 export interface HeldResponse {
 	/** Lets everything pass from now on. */
 	disarm(): void;
+	/** Takes back status and headers, to what they were when nothing had been used yet. */
+	dropHead(): void;
 }
 
 /**
- * Holds back everything that is sent until `before` is done; when that fails, drops it and calls `fail` instead.
+ * Holds back everything that is sent until `before` is done; when that fails, drops it and calls `fail` instead. Until
+ * that calls `reopen`, to make way for another answer, whatever is still sent is dropped as well.
  *
  * Only public members of the response are touched, on the instance. While it is held the response looks as it would
  * have: `headersSent` is true, a second answer throws.
@@ -132,7 +145,7 @@ export interface HeldResponse {
 export function holdResponse(
 	res: ServerResponse,
 	before: () => Promise<void>,
-	fail: (error: unknown) => void,
+	fail: (error: unknown, reopen: () => void) => void,
 ): HeldResponse {
 	const target = res as unknown as Record<string, AnyFunction>; // its methods, by name
 	const below = new Map<Operation, AnyFunction>();
@@ -143,6 +156,7 @@ export function holdResponse(
 	}
 	const guarded = new Map<string, PropertyDescriptor | undefined>();
 	const initialStatus = res.statusCode;
+	const initialHeaders = Object.entries(res.getHeaders());
 	let answered = {};
 	/** armed -> held -> open, or armed -> held -> dropped, or armed -> open */
 	let state: "armed" | "held" | "open" | "dropped" = "armed";
@@ -200,20 +214,25 @@ export function holdResponse(
 		if (paused && flowing !== false && !ended && !res.destroyed) res.emit("drain");
 	};
 	const drop = (error: unknown) => {
-		unhold();
 		state = "dropped";
 		queue = [];
+		fail(error, reopen);
+	};
+	const reopen = () => {
+		unhold();
 		// what was put over these, as compression is, believes that the response has ended: it goes as well
 		for (const name of operations) {
 			if (owned.has(name)) target[name] = below.get(name) as AnyFunction;
 			else Reflect.deleteProperty(res, name);
 		}
-		if (!res.headersSent) {
-			for (const name of res.getHeaderNames()) if (isBodyHeader(name)) res.removeHeader(name);
-			res.statusCode = initialStatus;
-			res.statusMessage = undefined as unknown as string; // Node's own initial value
-		}
-		fail(error);
+		dropHead();
+	};
+	const dropHead = () => {
+		if (res.headersSent) return;
+		for (const name of res.getHeaderNames()) res.removeHeader(name);
+		for (const [name, value] of initialHeaders) if (value !== undefined) res.setHeader(name, value);
+		res.statusCode = initialStatus;
+		res.statusMessage = undefined as unknown as string; // Node's own initial value
 	};
 	/** As Node's own implicit head does, so that listeners of on-headers run at their usual moment. */
 	const implicitHead = () => {
@@ -273,5 +292,6 @@ export function holdResponse(
 		disarm() {
 			if (state === "armed") state = "open";
 		},
+		dropHead,
 	};
 }

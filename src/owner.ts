@@ -227,7 +227,7 @@ export class Instance {
 		// an abort has sent away who waited
 		const aborted = owner.aborted !== undefined && !owner.followsFromAbort(error);
 		const unseen = aborted || (this.deserted && this.waiting === 0);
-		if (unseen || owner.state !== "open") {
+		if ((unseen || owner.state !== "open") && !owner.followsFromAbort(error)) {
 			if (!this.#passesOn(error)) owner.report(error);
 			this.reported = true;
 		}
@@ -300,6 +300,8 @@ export class Owner {
 	readonly task: Task | undefined;
 	/** Whether somebody holds the scope; otherwise it closes by itself, and its parent waits for that. */
 	held = true;
+	/** The setup that detached it: nobody waits for that, but it may not start itself again for ever. */
+	detachedBy: Instance | undefined;
 	/** Whether its failure is to be reported, since nobody has to await it. */
 	detached = false;
 
@@ -392,6 +394,7 @@ export class Owner {
 	closesItself(detached: boolean): void {
 		this.held = false;
 		this.detached = detached;
+		if (detached) this.detachedBy = this.opener;
 		// what was registered for a held scope that a setup opens
 		if (this.opener !== undefined && this.opener.owner === this.parent)
 			this.opener.registered?.pop();
@@ -466,13 +469,16 @@ export class Owner {
 
 	/** The work has failed: what still runs below is to stop. Held scopes are closed anyhow, and have no say in it. */
 	abortChildren(reason: unknown): void {
+		const running: Owner[] = [];
 		const scopes: Owner[] = [this];
 		for (let scope = scopes.pop(); scope !== undefined; scope = scopes.pop()) {
 			for (let child = scope.lastChild; child !== undefined; child = child.previousSibling) {
 				if (child.held) scopes.push(child);
-				else child.abort(reason);
+				else running.push(child);
 			}
 		}
+		// only now: who is told may close a scope, and take it out of the list
+		for (const child of running) child.abort(reason);
 	}
 
 	/** Work that was cut short by an abort, and says so, says nothing new. */

@@ -162,7 +162,7 @@ export function isSame(a: Definition, b: Definition): boolean {
 function setupOf(setup: unknown): AnySetup {
 	if (typeof setup !== "function") {
 		throw new InvalidArgumentError(
-			`Expected a resource's setup to be a function, got ${kindOf(setup)}.`,
+			`Expected a resource's setup to be a function, got ${kindOf(setup)}. Pass the function itself, without calling it; dependencies come before it, options after it.`,
 		);
 	}
 	// a class can only be told from a function by its text; calling it would throw
@@ -214,7 +214,7 @@ export function dependenciesOf(dependencies: object): [string, Definition][] {
  * import { resource, withScope } from "yieldscope";
  *
  * const log: string[] = [];
- * const Tx = resource(async function* () {
+ * const Tx = resource(async function* Tx() {
  * 	log.push("BEGIN");
  * 	try {
  * 		yield { insert: (row: string) => log.push(`INSERT ${row}`) };

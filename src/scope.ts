@@ -77,7 +77,7 @@ export let ownerOf: (scope: Scope) => Owner;
  * import { openScope, resource } from "yieldscope";
  *
  * const log: string[] = [];
- * const Tx = resource(async function* () {
+ * const Tx = resource(async function* Tx() {
  * 	try {
  * 		yield "tx";
  * 		log.push("COMMIT");
@@ -171,7 +171,7 @@ export class Scope implements AsyncDisposable {
 	 * import assert from "node:assert/strict";
 	 * import { resource, withScope } from "yieldscope";
 	 *
-	 * const Db = resource(async function* () {
+	 * const Db = resource(async function* Db() {
 	 * 	yield { id: 1 };
 	 * });
 	 * await withScope(async (scope) => assert.equal(await scope.use(Db), await scope.use(Db)));
@@ -509,6 +509,7 @@ export function openOwner(
 	if (parent !== undefined && !admits(parent, frame))
 		throw closedError(parent, "open a scope under");
 	if ("releaseTimeout" in options) checkTimeout(options.releaseTimeout);
+	if ("signal" in options) checkSignal(options.signal);
 	const opener = requesterOf(frame);
 	const task = frame instanceof Task ? frame : frame instanceof Owner ? frame.task : undefined;
 	const owner = new Owner(scope, !(scope instanceof Scope), parent, {
@@ -570,12 +571,24 @@ export function checkMovable(owner: Owner): void {
 
 /** The engine's view of public {@link Binding}s. */
 function checkBindings(bindings: readonly Binding[]): Replacement[] {
+	if (!Array.isArray(bindings)) {
+		throw new InvalidArgumentError(
+			`Expected \`bindings\` to be an array, got ${kindOf(bindings)}.`,
+		);
+	}
 	return bindings.map((binding) => {
 		if (binding instanceof Replacement) return binding;
 		throw new InvalidArgumentError(
 			`Expected bindings made by provide() or override(), got ${kindOf(binding)}.`,
 		);
 	});
+}
+
+function checkSignal(signal: AbortSignal | undefined): void {
+	if (signal === undefined || typeof signal?.addEventListener === "function") return;
+	throw new InvalidArgumentError(
+		`Expected \`signal\` to be an AbortSignal, got ${kindOf(signal)}. An AbortController has it as \`.signal\`.`,
+	);
 }
 
 export function checkCallback(fn: unknown, method: string): void {

@@ -46,7 +46,7 @@ export type ScopedResult<R> = [R] extends [
  * import { resource, scoped } from "yieldscope";
  *
  * const log: string[] = [];
- * const Db = resource(async function* () {
+ * const Db = resource(async function* Db() {
  * 	yield { rows: ["a", "b"] };
  * 	log.push("released");
  * });
@@ -72,7 +72,10 @@ export function scoped<const D extends Dependencies, A extends readonly unknown[
 		const call = () =>
 			withScope({ ...options, parent }, async (scope) => {
 				const result = await fn.call(this, await useAll(dependencies), ...args);
-				return isGenerator(result) ? drive(scope.move(), result, options) : result;
+				if (!isGenerator(result)) return result;
+				// the scope closes here, and says why
+				if (scope.outcome.type === "failure") await result.return(undefined);
+				return scope.outcome.type === "failure" ? result : drive(scope.move(), result, options);
 			});
 		return isDeclared ? lazily(call) : iterable(call());
 	};

@@ -42,7 +42,7 @@ export function snapshotOf(owner: Owner): ScopeSnapshot {
 	const live = [...settled.filter((instance) => instance.state !== "released"), ...owner.setups];
 	const children: ScopeSnapshot[] = [];
 	for (let child = owner.lastChild; child !== undefined; child = child.previousSibling) {
-		children.unshift(snapshotOf(child));
+		children.push(snapshotOf(child));
 	}
 	return {
 		name: owner.name,
@@ -52,7 +52,7 @@ export function snapshotOf(owner: Owner): ScopeSnapshot {
 		resources: live.sort((a, b) => a.sequence - b.sequence).map(describe),
 		callbacks: owner.entries.length - settled.length,
 		running: owner.busy,
-		children,
+		children: children.reverse(),
 	};
 }
 

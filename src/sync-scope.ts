@@ -48,7 +48,7 @@ let ownerOf: (scope: SyncScope) => Owner;
  * import { openScopeSync, resource } from "yieldscope";
  *
  * const log: string[] = [];
- * const Lock = resource(function* () {
+ * const Lock = resource(function* Lock() {
  * 	log.push("lock");
  * 	try {
  * 		yield "lock";

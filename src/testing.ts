@@ -62,7 +62,7 @@ export type Fixture<T> = (context: object, use: (value: T) => Promise<void>) => 
  * import { fixture } from "yieldscope/testing";
  *
  * const log: string[] = [];
- * const Database = resource(async function* () {
+ * const Database = resource(async function* Database() {
  * 	log.push("create");
  * 	yield { name: "test_1" };
  * 	log.push("drop");

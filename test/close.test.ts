@@ -1446,7 +1446,7 @@ describe("rule 20: closing from the inside", () => {
 		expect(log).toEqual(["-deferred"]);
 	});
 
-	it.skip.each([
+	it.each([
 		[
 			"a held scope in a running child",
 			(scope: Scope) =>

@@ -75,6 +75,30 @@ describe.skipIf(!onNode).each(expressKits)("what only $name has", ({ kit, expres
 			},
 		});
 
+	it("sends nothing of a dropped response, whatever the handler goes on to write", async () => {
+		const its = scene();
+		const [released, failed] = [gate(), gate()];
+		const R = its.traced("R", "request", { failure: () => released.promise });
+		const server = await site(its, (app) => {
+			app.get(
+				"/",
+				handler({ r: R, h: failing(its) }, async (_values, _req, res) => {
+					res.once("close", failed.open);
+					res.write("secret 1;");
+					// the commit fails, and the request's resources take their time
+					await eventually(() => expect(its.log).toContain("-H"));
+					for (let i = 2; i < 5; i++) res.write(`secret ${i};`);
+					if (!res.headersSent) res.json({ secret: 5 });
+					released.open();
+				}),
+			);
+		});
+		const response = await server.fetch("/");
+		expect([response.status, await response.text()]).toEqual([409, '{"error":"conflict"}']);
+		await failed.promise;
+		await its.idle();
+	});
+
 	const answers: Record<string, (res: Response, req: Request, next: NextFunction) => unknown> = {
 		send: (res) => res.send("text"),
 		sendStatus: (res) => res.sendStatus(202),

@@ -164,10 +164,10 @@ describe.skipIf(!onNode).each(kits)("failures on $name", (kit) => {
 		expect([null, String(text.length)]).toContain(response.headers.get("content-length"));
 		expect(response.headers.get("content-type")).toMatch(/^application\/json/);
 		for (const name of Object.keys(headers)) {
-			if (name === "X-Request-Id") continue;
+			// Hono doesn't tell a handler's headers from those of middleware: only what describes the body goes
+			if (name === "X-Request-Id" && kit.framework === "hono") continue;
 			expect(response.headers.get(name)).not.toBe(headers[name as keyof typeof headers]);
 		}
-		expect(response.headers.get("x-request-id")).toBe("7");
 		await site.idle();
 		expect(log).toEqual(["+H", "-H", "errh conflict", "head 409", "sent"]);
 	});
