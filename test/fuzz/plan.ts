@@ -1,7 +1,7 @@
 import fc from "fast-check";
 
 /** What a setup is, which is decided by what it returns. */
-export type Kind =
+type Kind =
 	| "async generator"
 	| "generator"
 	| "returned generator"
@@ -83,7 +83,7 @@ export type Step =
 	| { readonly do: "float"; readonly steps: readonly Step[] };
 
 export type Wait = "await" | "catch" | "forget";
-export type Ending = "complete" | "fail" | "nothing";
+type Ending = "complete" | "fail" | "nothing";
 
 /** A whole scenario: an app scope, and code that runs in it on several tracks at once. */
 export interface Plan {
