@@ -32,6 +32,9 @@ export async function releaseEarly(
 	const departure = new Departure();
 	const taken = new Set<Instance>();
 	const owners = new Set<Owner>();
+	const letGo = (owner: Owner) => {
+		if (owners.delete(owner) && !owner.sync) owner.end();
+	};
 	try {
 		// what a blocker leaves behind may be for this to release after all
 		for (;;) {
@@ -53,10 +56,10 @@ export async function releaseEarly(
 			if (blockers.length === 0) break;
 			await Promise.all(blockers.map(({ over }) => over));
 		}
-		await depart(departure, [...taken]);
+		await depart(departure, [...taken], letGo);
 	} finally {
 		departure.finish();
-		for (const owner of owners) if (!owner.sync) owner.end();
+		for (const owner of owners) letGo(owner);
 	}
 }
 
@@ -66,8 +69,15 @@ function take(instance: Instance, departure: Departure): void {
 	instance.owner.forget(instance);
 }
 
-/** Releases what a departure has taken, each by the outcome of its own scope's work. */
-async function depart(departure: Departure, taken: readonly Instance[]): Promise<void> {
+/**
+ * Releases what a departure has taken, each by the outcome of its own scope's work, and lets go of a scope as soon as
+ * nothing in it is left to release: what is still to be released may wait for its close.
+ */
+async function depart(
+	departure: Departure,
+	taken: readonly Instance[],
+	letGo: (owner: Owner) => void,
+): Promise<void> {
 	const succeeded: Verdict = { completed: true, failure: undefined, incomplete: undefined };
 	const failed = new Map<Owner, Verdict>();
 	for (const { owner } of taken) {
@@ -80,18 +90,23 @@ async function depart(departure: Departure, taken: readonly Instance[]): Promise
 	);
 	const entries = leaving.flatMap(entriesOf);
 	const gone = new Set(entries);
-	const owners = new Set(leaving.map((each) => each.owner));
-	const releaseUnit = (unit: Entry[]) => {
+	const left = new Map<Owner, number>();
+	for (const { owner } of leaving) left.set(owner, (left.get(owner) ?? 0) + 1);
+	const releaseUnit = async (unit: Entry[]) => {
 		const { owner } = unit.at(-1) as Instance; // an instance, after what its setup registered
 		const verdict = failed.get(owner) ?? succeeded;
-		return owner.enterContext(
+		await owner.enterContext(
 			departure.frameOf(owner),
 			() => releaseInTurn(owner, unit, verdict),
 			unit,
 		);
+		const rest = (left.get(owner) as number) - 1; // each unit has been counted
+		left.set(owner, rest);
+		if (rest > 0) return;
+		drop(owner, gone);
+		letGo(owner);
 	};
 	await releaseByEdges(entries, 1, releaseUnit);
-	for (const owner of owners) drop(owner, gone);
 	const news = [succeeded, ...failed.values()].flatMap(({ failure }) =>
 		failure?.isNews ? [failure.combined()] : [],
 	);

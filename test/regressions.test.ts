@@ -97,6 +97,29 @@ describe("found by the property tests", () => {
 		});
 	});
 
+	it("lets a scope close in an early release whose other releases wait for that", async () => {
+		const log: string[] = [];
+		const Pool = logged(log, "pool", {}, { lifetime: "app" });
+		const Tx = logged(log, "tx", { Pool });
+		await withScope({ lifetime: "app" }, async (app) => {
+			const Session = resource({ Pool }, async function* () {
+				yield "session";
+				log.push("-session waits");
+				await task;
+				log.push("-session");
+			});
+			await app.use(Session);
+			const task = withScope(async (scope) => {
+				await scope.use(Tx);
+				void app.release(Pool);
+			});
+			await task;
+		});
+		expect(log).toEqual([
+			...["+pool", "+tx", "-tx:success", "-session waits", "-session", "-pool:success"],
+		]);
+	});
+
 	it("reports a setup's error when an abort has sent away who waited", async () => {
 		const thrown = new Error("setup");
 		const going = gate();

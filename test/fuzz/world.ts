@@ -470,6 +470,16 @@ export class World {
 	async #useInRelease(life: Life, wanted: number, limit: number): Promise<void> {
 		const index = pick(wanted, limit);
 		if (index === undefined) return;
+		if (life.early) {
+			// a setup may wait for what this early release keeps open: only a close tells its release code so
+			const used = use(this.#resources[index] as Resource<Value>);
+			this.#forgotten.push({
+				promise: used,
+				what: `use in release of ${this.#name(life)}`,
+				silent: false,
+			});
+			return;
+		}
 		const asked = this.#clock;
 		try {
 			const value = await use(this.#resources[index] as Resource<Value>);
