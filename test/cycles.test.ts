@@ -915,7 +915,7 @@ describe("rule 10: random graphs", () => {
 				for (const { index, result } of await run(graph, Number.POSITIVE_INFINITY))
 					expect(result).toBe(index);
 			}),
-			{ numRuns: 300 },
+			{ numRuns: 300, seed: 2026 },
 		);
 	});
 
@@ -935,11 +935,14 @@ describe("rule 10: random graphs", () => {
 	};
 
 	it("rejects whatever needs a circle, and nothing else", async () => {
-		await fc.assert(fc.asyncProperty(graphs(true, "in turn"), rejectsCircles), { numRuns: 300 });
+		await fc.assert(fc.asyncProperty(graphs(true, "in turn"), rejectsCircles), {
+			numRuns: 300,
+			seed: 2026,
+		});
 	});
 
 	it("does so however the setups ask, and comes to an end", async () => {
-		await fc.assert(fc.asyncProperty(graphs(true), rejectsCircles), { numRuns: 1000 });
+		await fc.assert(fc.asyncProperty(graphs(true), rejectsCircles), { numRuns: 1000, seed: 2026 });
 	});
 });
 
