@@ -30,36 +30,44 @@ export async function releaseEarly(
 		return;
 	}
 	const departure = new Departure();
-	const taken = new Set<Instance>();
-	const owners = new Set<Owner>();
-	const letGo = (owner: Owner) => {
-		if (owners.delete(owner) && !owner.sync) owner.end();
+	const { owner } = instance;
+	const owners = new Set([owner]);
+	const letGo = (each: Owner) => {
+		if (owners.delete(each) && !each.sync) each.end();
 	};
+	if (!owner.sync) owner.begin();
 	try {
-		// what a blocker leaves behind may be for this to release after all
-		for (;;) {
+		let taken: Instance[];
+		for (let asking = true; ; asking = false) {
 			const all = dependentsOf(instance);
-			const found = all.filter((each) => !taken.has(each));
-			const blockers = found.map(blockerOf).filter((each) => each !== undefined);
+			const blockers = all
+				.map((each) => blockerOf(each, departure))
+				.filter((each) => each !== undefined);
 			for (const { isOf, of } of blockers) {
-				if (isOf(frame)) throw cycleError([of.definition.name, instance.definition.name], of.owner);
+				// a scope that begins to release later doesn't do so in the code that asks
+				if (isOf(frame) && (asking || of.pending))
+					throw cycleError([of.definition.name, instance.definition.name], of.owner);
 			}
-			for (const each of found) {
-				if (each.departure?.pending || isReleasing(each.owner) || goesWith(each, all)) continue;
-				taken.add(each);
-				take(each, departure);
-				// a sync scope's close can't wait, and isn't to find it
-				if (each.owner.sync) drop(each.owner, new Set(entriesOf(each)));
-				else if (!owners.has(each.owner)) each.owner.begin();
-				owners.add(each.owner);
+			for (const each of all) {
+				const free = !each.departure?.pending && !isReleasing(each.owner) && !goesWith(each, all);
+				if (free) take(each, departure);
 			}
+			// what a blocker leaves behind may be for this to release after all
+			taken = all.filter((each) => each.departure === departure && !goesWith(each, all));
 			if (blockers.length === 0) break;
 			await Promise.all(blockers.map(({ over }) => over));
 		}
-		await depart(departure, [...taken], letGo);
+		// not before: what is waited for may itself wait for a scope below to close, which then releases its part
+		for (const each of taken) {
+			// a sync scope's close can't wait, and isn't to find it
+			if (each.owner.sync) drop(each.owner, new Set(entriesOf(each)));
+			else if (!owners.has(each.owner)) each.owner.begin();
+			owners.add(each.owner);
+		}
+		await depart(departure, taken, letGo);
 	} finally {
 		departure.finish();
-		for (const owner of owners) letGo(owner);
+		for (const each of owners) letGo(each);
 	}
 }
 
@@ -143,7 +151,10 @@ function isLeaving(instance: Instance, definition: Definition): boolean {
 }
 
 /** What has to end before `instance` can be released by somebody else, and whether what a frame does is part of it. */
-function blockerOf(instance: Instance):
+function blockerOf(
+	instance: Instance,
+	own: Departure,
+):
 	| {
 			readonly of: Instance;
 			readonly over: Promise<unknown>;
@@ -151,7 +162,7 @@ function blockerOf(instance: Instance):
 	  }
 	| undefined {
 	const { owner, departure } = instance;
-	if (departure?.pending) {
+	if (departure?.pending && departure !== own) {
 		return { of: instance, over: departure.over, isOf: (frame) => departure.includes(frame) };
 	}
 	if (isReleasing(owner)) {

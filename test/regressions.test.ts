@@ -120,6 +120,42 @@ describe("found by the property tests", () => {
 		]);
 	});
 
+	it("comes to an end when a setup waits for detached work that holds a dependent of what is released early", async () => {
+		const Pool = resource(() => ({}), { name: "Pool", lifetime: "app" });
+		const Inner = resource({ Pool }, async () => {
+			await ticks(5);
+			return "inner";
+		});
+		const Outer = resource({ Pool }, async (_, { scope }) =>
+			scope.detach((task) => task.use(Inner)),
+		);
+		await withScope({ lifetime: "app" }, async (app) => {
+			await app.use(Pool);
+			const outer = app.use(Outer);
+			await app.release(Pool);
+			expect(await outer).toBe("inner");
+		});
+	});
+
+	it("takes no early release for a part of a scope's release that begins after it", async () => {
+		const log: string[] = [];
+		const Pool = logged(log, "pool", {}, { lifetime: "app" });
+		const Tx = resource({ Pool }, async function* () {
+			await ticks(5);
+			yield "tx";
+			log.push("-tx");
+		});
+		await withScope({ lifetime: "app" }, async (app) => {
+			const early = await withScope(async (scope) => {
+				void scope.use(Tx);
+				await ticks(2);
+				return { released: app.release(Pool) };
+			});
+			await early.released;
+			expect(log).toEqual(["+pool", "-tx", "-pool:success"]);
+		});
+	});
+
 	it("reports a setup's error when an abort has sent away who waited", async () => {
 		const thrown = new Error("setup");
 		const going = gate();

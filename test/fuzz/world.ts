@@ -73,8 +73,8 @@ interface Story {
 	bodyClosedIt: boolean;
 	readonly plan: ScopePlan;
 	readonly held: boolean;
-	/** Whether a setup opened it, which then is in charge of it. */
-	readonly inSetup: boolean;
+	/** Whose setup opened it, which then is in charge of it. */
+	readonly opener: Life | undefined;
 	completed: boolean;
 }
 
@@ -263,9 +263,9 @@ export class World {
 		return error;
 	}
 
-	#story(plan: ScopePlan, held: boolean, inSetup = false): Story {
+	#story(plan: ScopePlan, held: boolean, opener?: Life): Story {
 		return {
-			inSetup,
+			opener,
 			failedRelease: undefined,
 			spoilt: undefined,
 			bodyClosedIt: false,
@@ -537,6 +537,8 @@ export class World {
 		life.early = this.#isEarly(life);
 		if (life.releases > 1) this.#violate(`${this.#name(life)} is released twice`);
 		for (const dependent of allDependents(life)) {
+			// a circle, which a use without await has made
+			if (this.plan.cyclic && this.#isOpenedInSetup(dependent.scope, life)) continue;
 			if (dependent.setup === "pending")
 				this.#violate(
 					`${this.#name(life)} is released while ${this.#name(dependent)}, which uses it, is being set up`,
@@ -592,10 +594,12 @@ export class World {
 			this.#violate(`${this.#name(life)} sees incomplete after ${story.spoilt}`);
 	}
 
-	/** Whether a scope goes with the instance whose setup opened it or one around it. */
-	#isOpenedInSetup(scope: Scope): boolean {
-		for (let at: Scope | undefined = scope; at !== undefined; at = at.parent)
-			if (this.#stories.get(at)?.inSetup) return true;
+	/** Whether a scope goes with the instance whose setup opened it or one around it: with `life`, or with any. */
+	#isOpenedInSetup(scope: Scope, life?: Life): boolean {
+		for (let at: Scope | undefined = scope; at !== undefined; at = at.parent) {
+			const opener = this.#stories.get(at)?.opener;
+			if (opener !== undefined && (life === undefined || opener === life)) return true;
+		}
 		return false;
 	}
 
@@ -797,7 +801,7 @@ export class World {
 
 	async #open(step: Step & { do: "open" }, { life, limit }: Place): Promise<void> {
 		const scope = new Scope(this.#options(step.options));
-		this.#stories.set(scope, this.#story(step.options, true, life !== undefined));
+		this.#stories.set(scope, this.#story(step.options, true, life));
 		this.#record(`open ${scope.name}`);
 		try {
 			await scope.run(() => this.#steps(step.steps, { scope, life, limit }));
