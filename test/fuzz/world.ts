@@ -753,12 +753,14 @@ export class World {
 				const error = this.#error("abort");
 				this.#caught(error);
 				if (!isOver(scope)) this.#spoil(scope, "abort()");
+				if (isOver(scope)) return;
 				scope.abort(error);
 				return await this.#checkWaiters(scope);
 			}
 			case "cancel": {
 				const error = this.#error("cancel");
 				this.#caught(error);
+				if (isOver(scope)) return;
 				scope.cancel(error);
 				return await this.#checkWaiters(scope);
 			}
