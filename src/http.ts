@@ -121,7 +121,7 @@ export class Exchange {
 				});
 			},
 		);
-		this.closed.catch(() => {}); // it is looked at in #close
+		this.closed.catch(() => {}); // fail() and end() look at it
 		this.#abortGrace = abortGrace;
 		this.request = opened;
 		if (opened !== undefined) {
@@ -132,11 +132,6 @@ export class Exchange {
 	/** Whether its resources have been told of a failure. */
 	get hasFailed(): boolean {
 		return this.#failing !== undefined;
-	}
-
-	/** Whether a handler of whose end we know is at work. */
-	get isWorking(): boolean {
-		return this.#work.size > 0;
 	}
 
 	/** Runs `fn` with the handler's scope ambient. */

@@ -224,10 +224,9 @@ export class Instance {
 		this.abandon(error);
 		this.#onEnd?.();
 		const { owner } = this;
-		// an abort has sent away who waited
-		const aborted = owner.aborted !== undefined && !owner.followsFromAbort(error);
-		const unseen = aborted || (this.deserted && this.waiting === 0);
-		if ((unseen || owner.state !== "open") && !owner.followsFromAbort(error)) {
+		// an abort has sent away who waited, here or in the scopes below
+		const deserted = owner.aborted !== undefined || (this.deserted && this.waiting === 0);
+		if ((deserted || owner.state !== "open") && !owner.followsFromAbort(error)) {
 			if (!this.#passesOn(error)) owner.report(error);
 			this.reported = true;
 		}
@@ -394,11 +393,13 @@ export class Owner {
 	closesItself(detached: boolean): void {
 		this.held = false;
 		this.detached = detached;
-		if (detached) this.detachedBy = this.opener;
-		// what was registered for a held scope that a setup opens
+		// what was registered just now for a held scope that a setup opens
 		if (this.opener !== undefined && this.opener.owner === this.parent)
 			this.opener.registered?.pop();
-		if (detached) this.opener = undefined;
+		if (detached) {
+			this.detachedBy = this.opener;
+			this.opener = undefined;
+		}
 		this.parent?.begin();
 	}
 

@@ -299,6 +299,9 @@ export class Scope implements AsyncDisposable {
 	 * Releases one resource now, and whatever depends on it, as after success: a connection need not be pinned while a
 	 * response streams. The next `use` sets it up anew. Does nothing if it isn't acquired.
 	 *
+	 * Release code that it runs must not wait for another early release that waits for it, nor for a setup that waits for
+	 * one of the scopes concerned to close: that would never end.
+	 *
 	 * @throws What the releases threw. The scope's outcome stays as it is.
 	 */
 	release(resource: Resource<unknown>): Promise<void> {
@@ -323,6 +326,8 @@ export class Scope implements AsyncDisposable {
 	/**
 	 * Starts `fn` now, as a part of the scope's work: it is waited for before anything is released, and its failure is
 	 * the work's.
+	 *
+	 * In a setup, don't await a task that uses what the setup is to provide: unlike a circle of `use`, it isn't found out.
 	 *
 	 * @returns What `fn` returns. Nobody has to await it.
 	 * @throws {@link ScopeClosedError} If the scope has closed.

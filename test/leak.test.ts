@@ -222,50 +222,44 @@ describe.skipIf(gc === undefined)("what a timer's async context still points at"
 	});
 });
 
-/** There, a promise holds the async context in which it was made. */
-const isNode22 = process.versions.node.startsWith("22.");
-
 describe.skipIf(gc === undefined)("a long-lived app instance", () => {
-	it.skipIf(isNode22)(
-		"doesn't hold on to the request that asked first, nor to its context",
-		async () => {
-			const references: Record<string, WeakRef<object>> = {};
-			const storage = new AsyncLocalStorage<object>();
-			let kept: AsyncResource | undefined;
-			const Pool = resource(
-				() => {
-					kept = new AsyncResource("a timer of the pool's");
-					return "pool";
-				},
-				{ lifetime: "app" },
+	it("doesn't hold on to the request that asked first, nor to its context", async () => {
+		const references: Record<string, WeakRef<object>> = {};
+		const storage = new AsyncLocalStorage<object>();
+		let kept: AsyncResource | undefined;
+		const Pool = resource(
+			() => {
+				kept = new AsyncResource("a timer of the pool's");
+				return "pool";
+			},
+			{ lifetime: "app" },
+		);
+		const Orders = resource({ Pool }, () => {
+			const value = new Big();
+			references.orders = new WeakRef(value);
+			return value;
+		});
+		const app = openScope({ lifetime: "app" });
+
+		await (async () => {
+			const context = new Big();
+			references.context = new WeakRef(context);
+			await storage.run(context, () =>
+				withScope({ parent: app, lifetime: "request" }, async (request) => {
+					references.request = new WeakRef<Scope>(request);
+					await use(Orders);
+				}),
 			);
-			const Orders = resource({ Pool }, () => {
-				const value = new Big();
-				references.orders = new WeakRef(value);
-				return value;
-			});
-			const app = openScope({ lifetime: "app" });
+		})();
+		await ticks();
+		await collect();
 
-			await (async () => {
-				const context = new Big();
-				references.context = new WeakRef(context);
-				await storage.run(context, () =>
-					withScope({ parent: app, lifetime: "request" }, async (request) => {
-						references.request = new WeakRef<Scope>(request);
-						await use(Orders);
-					}),
-				);
-			})();
-			await ticks();
-			await collect();
-
-			expect(kept).toBeDefined();
-			const alive = Object.entries(references).filter(([, each]) => each.deref() !== undefined);
-			expect(alive.map(([name]) => name)).toEqual([]);
-			expect(await app.use(Pool)).toBe("pool");
-			await app.disposeAsync();
-		},
-	);
+		expect(kept).toBeDefined();
+		const alive = Object.entries(references).filter(([, each]) => each.deref() !== undefined);
+		expect(alive.map(([name]) => name)).toEqual([]);
+		expect(await app.use(Pool)).toBe("pool");
+		await app.disposeAsync();
+	});
 
 	it("doesn't hold on to one whose wait was cut short", async () => {
 		const references: Record<string, WeakRef<object>> = {};

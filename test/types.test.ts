@@ -1,4 +1,4 @@
-import { describe, expect, expectTypeOf, it } from "vitest";
+import { describe, expectTypeOf, it } from "vitest";
 import {
 	type Binding,
 	type CircularDependencyError,
@@ -28,10 +28,8 @@ import {
 	withScope,
 } from "../src/index.ts";
 
-/** Takes code that is for the compiler only: most of it would throw. */
-function typed(..._code: readonly (() => unknown)[]): void {
-	expect(true).toBe(true);
-}
+/** Takes code that is for the compiler only, which `npm run check` runs: most of it would throw. */
+function typed(..._code: readonly (() => unknown)[]): void {}
 
 interface Connection {
 	query(sql: string): Promise<string[]>;
