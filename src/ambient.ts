@@ -1,8 +1,11 @@
 import { acquire, type UseOptions } from "./acquire.ts";
+import { ambientOwner } from "./context.ts";
 import { NoScopeError, type ScopeErrorDetails } from "./errors.ts";
-import { frames, ignore, type Owner } from "./owner.ts";
+import { frames } from "./frame.ts";
+import { ignore } from "./instance.ts";
+import type { Owner } from "./owner.ts";
 import { type Dependencies, definitionOf, type Resource, type Values } from "./resource.ts";
-import { ambientOwner, runInScope, Scope, type ScopeOptions } from "./scope.ts";
+import { runInScope, Scope, type ScopeOptions } from "./scope.ts";
 import { runInSyncScope, SyncScope, type SyncScopeOptions } from "./sync-scope.ts";
 
 /**

@@ -1,5 +1,7 @@
 import { AsyncResource } from "node:async_hooks";
-import { frames, ignore, type Owner, Task } from "./owner.ts";
+import { frames, Task } from "./frame.ts";
+import { ignore } from "./instance.ts";
+import type { Owner } from "./owner.ts";
 import { release, releaseSync } from "./release.ts";
 
 /**
@@ -14,7 +16,7 @@ export function close(owner: Owner): Promise<void> | undefined {
 	if (owner.state !== "open") return owner.closing;
 	owner.state = "closing";
 	if (owner.failure !== undefined) owner.abortChildren(owner.failure.error);
-	if (owner.waiting || owner.lastChild !== undefined || owner.afterWork !== undefined) {
+	if (owner.waiting || owner.children.last !== undefined || owner.afterWork !== undefined) {
 		owner.closing = settle(owner).then(() => release(owner));
 	} else owner.closing = release(owner);
 	return owner.closing;
@@ -67,10 +69,10 @@ async function closeHeld(owner: Owner): Promise<void> {
 
 /** The latest child for `owner` to close. */
 function heldChild(owner: Owner): Owner | undefined {
-	let child = owner.lastChild;
+	let child = owner.children.last;
 	// one that a task opened is the task's to close; one that a setup opened goes with the instance
 	while (child && (!child.held || child.task?.pending || child.opener?.owner === owner))
-		child = child.previousSibling;
+		child = child.previous;
 	return child;
 }
 

@@ -1,5 +1,6 @@
 import type { ScopeErrorDetails } from "./errors.ts";
-import type { Instance, Owner } from "./owner.ts";
+import type { Instance } from "./instance.ts";
+import type { Owner } from "./owner.ts";
 import type { Definition } from "./resource.ts";
 
 /** Who asked for `definition`, outermost first. */

@@ -1,16 +1,51 @@
-import { cycleError, locate, requesterOf } from "./acquire.ts";
+import { cycleError } from "./cycle.ts";
+import { type Frame, requesterOf, Task } from "./frame.ts";
+import { type Entry, Instance, ignore } from "./instance.ts";
+import { List } from "./list.ts";
+import { locate } from "./locate.ts";
 import { Failure } from "./outcome.ts";
-import {
-	Departure,
-	type Entry,
-	type Frame,
-	Instance,
-	isReleasing,
-	isWithin,
-	type Owner,
-} from "./owner.ts";
-import { releaseByEdges, releaseInTurn, type Verdict } from "./release.ts";
+import { isReleasing, isWithin, Owner } from "./owner.ts";
+import { releaseByEdges, releaseInTurn, type Unit, type Verdict } from "./release.ts";
 import { type Definition, isSame } from "./resource.ts";
+
+/** An early release under way. */
+export class Departure {
+	pending = true;
+	/** What it took out of sync scopes, whose close can't wait, and isn't to find it. */
+	readonly entries: List<Entry> = new List();
+	/** Resolves when it has ended. */
+	readonly over: Promise<void>;
+	readonly #frames: Task[] = [];
+	#resolve: () => void = ignore;
+
+	constructor() {
+		this.over = new Promise((resolve) => {
+			this.#resolve = resolve;
+		});
+	}
+
+	/** The frame of the release code of what `owner` owns. */
+	frameOf(owner: Owner): Task {
+		let task = this.#frames.find((each) => each.owner === owner);
+		if (task === undefined) {
+			task = new Task(owner);
+			this.#frames.push(task);
+		}
+		return task;
+	}
+
+	/** Whether what happens in `frame` is a part of it. */
+	includes(frame: Frame | undefined): boolean {
+		const task = frame instanceof Owner ? frame.task : frame;
+		return task instanceof Task && this.#frames.includes(task);
+	}
+
+	finish(): void {
+		this.pending = false;
+		for (const task of this.#frames) task.pending = false;
+		this.#resolve();
+	}
+}
 
 /** Releases what `definition` means in `origin` and all that depends on it, before its scope closes. */
 export async function releaseEarly(
@@ -59,8 +94,7 @@ export async function releaseEarly(
 		}
 		// not before: what is waited for may itself wait for a scope below to close, which then releases its part
 		for (const each of taken) {
-			// a sync scope's close can't wait, and isn't to find it
-			if (each.owner.sync) drop(each.owner, new Set(entriesOf(each)));
+			if (each.owner.sync) takeOut(each, departure);
 			else if (!owners.has(each.owner)) each.owner.begin();
 			owners.add(each.owner);
 		}
@@ -92,29 +126,23 @@ async function depart(
 		if (owner.failure === undefined) continue;
 		failed.set(owner, { ...succeeded, failure: new Failure(owner.failure.error, true) });
 	}
-	// a setup that failed may have left something to release, too
-	const leaving = taken.filter(
-		(each) => each.state === "ready" || (each.state === "failed" && each.registered),
-	);
-	const entries = leaving.flatMap(entriesOf);
-	const gone = new Set(entries);
+	const leaving = taken.filter(isListed);
 	const left = new Map<Owner, number>();
 	for (const { owner } of leaving) left.set(owner, (left.get(owner) ?? 0) + 1);
-	const releaseUnit = async (unit: Entry[]) => {
-		const { owner } = unit.at(-1) as Instance; // an instance, after what its setup registered
+	const releaseUnit = async (unit: Unit) => {
+		const { owner } = unit.last as Instance; // after what its setup registered
+		const list = owner.sync ? departure.entries : owner.entries;
 		const verdict = failed.get(owner) ?? succeeded;
 		await owner.enterContext(
 			departure.frameOf(owner),
-			() => releaseInTurn(owner, unit, verdict),
+			() => releaseInTurn(owner, unit, list, verdict),
 			unit,
 		);
 		const rest = (left.get(owner) as number) - 1; // each unit has been counted
 		left.set(owner, rest);
-		if (rest > 0) return;
-		drop(owner, gone);
-		letGo(owner);
+		if (rest === 0) letGo(owner);
 	};
-	await releaseByEdges(entries, 1, releaseUnit);
+	await releaseByEdges(leaving.flatMap(entriesOf), 1, releaseUnit);
 	const news = [succeeded, ...failed.values()].flatMap(({ failure }) =>
 		failure?.isNews ? [failure.combined()] : [],
 	);
@@ -129,8 +157,17 @@ function entriesOf(instance: Instance): Entry[] {
 	return [...(instance.registered ?? []), instance];
 }
 
-function drop(owner: Owner, gone: ReadonlySet<Entry>): void {
-	owner.entries = owner.entries.filter((entry) => !gone.has(entry));
+/** Whether its scope has it to release: a setup that failed may have left something, too. */
+function isListed({ state, registered }: Instance): boolean {
+	return state === "ready" || (state === "failed" && registered !== undefined);
+}
+
+function takeOut(instance: Instance, departure: Departure): void {
+	if (!isListed(instance)) return;
+	for (const entry of entriesOf(instance)) {
+		instance.owner.entries.remove(entry);
+		departure.entries.push(entry);
+	}
 }
 
 /** Whether an instance lives in a scope that the setup of one of `openers` opened, and which ends with that. */
@@ -143,7 +180,9 @@ function goesWith({ owner }: Instance, openers: readonly Instance[]): boolean {
 }
 
 function instancesOf(owner: Owner): Instance[] {
-	return [...owner.entries, ...owner.setups].filter((entry) => entry instanceof Instance);
+	return [...owner.entries.toArray(), ...owner.setups.toArray()].filter(
+		(entry) => entry instanceof Instance,
+	);
 }
 
 function isLeaving(instance: Instance, definition: Definition): boolean {
@@ -186,8 +225,7 @@ function dependentsOf(instance: Instance): Instance[] {
 				else known.push(entry);
 			}
 		}
-		for (let child = owner.lastChild; child !== undefined; child = child.previousSibling)
-			visit(child);
+		for (let child = owner.children.last; child !== undefined; child = child.previous) visit(child);
 	};
 	visit(instance.owner);
 	const found = new Set([instance]);

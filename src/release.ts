@@ -5,8 +5,10 @@ import {
 	ScopeIncompleteError,
 	YieldedTwiceError,
 } from "./errors.ts";
+import { Callback, type Entry, Instance } from "./instance.ts";
+import type { List } from "./list.ts";
 import { attachCause, Failure } from "./outcome.ts";
-import { Callback, type Entry, Instance, type Owner } from "./owner.ts";
+import type { Owner } from "./owner.ts";
 import { detailsOf, placeText } from "./path.ts";
 
 /** The outcome that a release goes by, and that it may worsen: the owner's own, or an early release's. */
@@ -33,36 +35,49 @@ interface Sent {
 export function release(owner: Owner): Promise<void> | undefined {
 	owner.state = "releasing";
 	const { entries } = owner;
-	const finish = () => owner.finish();
-	if (entries.length > 0) {
-		if (owner.ordered && !owner.concurrent) return releaseInTurn(owner, entries, owner, finish);
-		const limit = owner.concurrent ? Number.POSITIVE_INFINITY : 1;
-		const releaseUnit = (unit: Entry[]) => releaseInTurn(owner, unit, owner);
-		return releaseByEdges(entries, limit, releaseUnit).then(finish);
+	if (entries.last === undefined) {
+		owner.finish();
+		return undefined;
 	}
-	finish();
-	return undefined;
+	const finish = () => owner.finish();
+	if (owner.ordered && !owner.concurrent)
+		return releaseInTurn(owner, { last: entries.last }, entries, owner, finish);
+	const limit = owner.concurrent ? Number.POSITIVE_INFINITY : 1;
+	const releaseUnit = (unit: Unit) => releaseInTurn(owner, unit, entries, owner);
+	return releaseByEdges(entries.toArray(), limit, releaseUnit).then(finish);
+}
+
+/** What is released in one go. */
+export interface Unit {
+	readonly last: Entry;
+	/** How many, with those before it in the list; all, if undefined. */
+	readonly count?: number;
+}
+
+/** An instance and what its setup registered, which its scope lists just before it. */
+export function unitOf(last: Entry): Unit {
+	return { last, count: 1 + ((last instanceof Instance && last.registered?.length) || 0) };
 }
 
 /** Releases from the last to the first; every one, whatever the others do. Then calls `done`, without another tick. */
 export async function releaseInTurn(
 	owner: Owner,
-	entries: Entry[],
+	{ last, count = Number.POSITIVE_INFINITY }: Unit,
+	list: List<Entry>,
 	verdict: Verdict,
 	done?: () => void,
 ): Promise<void> {
 	let owesAwait = false;
 	let awaited = false;
-	// each stays in the list until it is released: inspect() shows what takes its time
-	for (let entry = entries.at(-1); entry !== undefined; entries.pop(), entry = entries.at(-1)) {
-		if (entry instanceof Callback && entry.run === undefined) {
-			owesAwait = true;
-			continue;
-		}
+	let entry: Entry | undefined = last;
+	for (let left = count; entry !== undefined && left > 0; left--) {
+		const { previous }: Entry = entry;
+		const isEmpty = entry instanceof Callback && entry.run === undefined;
+		if (isEmpty) owesAwait = true;
 		const sent = sentBy(owner, verdict);
 		try {
 			let result = begin(entry, sent);
-			if (entry instanceof Callback || isThenable(result)) {
+			if (!isEmpty && (entry instanceof Callback || isThenable(result))) {
 				awaited = true;
 				const limit = limitOf(owner, entry);
 				result = limit === undefined ? await result : await within(result, limit);
@@ -76,7 +91,10 @@ export async function releaseInTurn(
 			if (thrown instanceof Overrun) overrun(owner, entry, thrown, sent, verdict);
 			else answer(entry, thrown, sent, verdict);
 		}
+		// not before: inspect() shows what takes its time
+		list.remove(entry);
 		if (entry instanceof Instance) entry.finish();
+		entry = previous;
 	}
 	// https://tc39.es/proposal-explicit-resource-management/#sec-disposeresources, step 4
 	if (owesAwait && !awaited) await undefined;
@@ -85,7 +103,8 @@ export async function releaseInTurn(
 
 /** {@link releaseInTurn} for a scope that can't wait: nothing in it is asynchronous. */
 export function releaseSync(owner: Owner): void {
-	for (let entry = owner.entries.pop(); entry !== undefined; entry = owner.entries.pop()) {
+	for (let entry = owner.entries.last; entry !== undefined; entry = owner.entries.last) {
+		owner.entries.remove(entry);
 		const sent = sentBy(owner, owner);
 		try {
 			const result = begin(entry, sent);
@@ -103,9 +122,9 @@ export function releaseSync(owner: Owner): void {
  * last. What a setup registered goes right after its instance, as one unit.
  */
 export function releaseByEdges(
-	entries: Entry[],
+	entries: readonly Entry[],
 	limit: number,
-	releaseUnit: (unit: Entry[]) => Promise<void>,
+	releaseUnit: (unit: Unit) => Promise<void>,
 ): Promise<void> {
 	const members = new Set<Entry>(entries);
 	const grouped = new Set<Entry>();
@@ -131,8 +150,7 @@ export function releaseByEdges(
 					entry instanceof Instance
 						? (entry.dependencies ?? []).filter((each) => members.has(each))
 						: [];
-				const unit = entry instanceof Instance ? [...(entry.registered ?? []), entry] : [entry];
-				void releaseUnit(unit).then(() => {
+				void releaseUnit(unitOf(entry)).then(() => {
 					running--;
 					for (const dependency of freed)
 						if (--dependency.dependents === 0) insert(ready, dependency);

@@ -143,6 +143,21 @@ export function definitionOf(resource: unknown): Definition {
 	);
 }
 
+/** The engine's view of public {@link Binding}s. */
+export function replacementsOf(bindings: readonly Binding[]): Replacement[] {
+	if (!Array.isArray(bindings)) {
+		throw new InvalidArgumentError(
+			`Expected \`bindings\` to be an array, got ${kindOf(bindings)}.`,
+		);
+	}
+	return bindings.map((binding) => {
+		if (binding instanceof Replacement) return binding;
+		throw new InvalidArgumentError(
+			`Expected bindings made by provide() or override(), got ${kindOf(binding)}.`,
+		);
+	});
+}
+
 /** Names what a bad argument is without printing its value, which may be a secret. */
 export function kindOf(value: unknown): string {
 	if (value === null) return "null";

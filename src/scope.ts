@@ -1,23 +1,28 @@
 /// <reference lib="esnext.disposable" preserve="true" />
-import { acquire, admits, defaultOwner, requesterOf, type UseOptions } from "./acquire.ts";
-import { close, queueAfter, runTask } from "./close.ts";
+import { acquire, type UseOptions } from "./acquire.ts";
+import { addBindings } from "./bindings.ts";
+import { bracket } from "./bracket.ts";
+import { queueAfter, runTask } from "./close.ts";
+import { ambientOwner, enterOwner, runIn } from "./context.ts";
+import { disposeHeld } from "./dispose.ts";
 import { disposerOf, requireDisposer } from "./disposer.ts";
-import { InvalidArgumentError, ScopeClosedError, ScopeError } from "./errors.ts";
+import { InvalidArgumentError, ScopeClosedError } from "./errors.ts";
+import { frames } from "./frame.ts";
+import { ignore } from "./instance.ts";
+import { defaultOwner, detachTarget } from "./locate.ts";
+import { checkCallback, checkMovable, closedError, openFrame, openOwner } from "./open.ts";
 import type { Outcome } from "./outcome.ts";
-import { type Frame, frames, ignore, isWithin, Owner, Task, Visit, visitorIn } from "./owner.ts";
+import { admits, type Owner } from "./owner.ts";
 import { releaseEarly } from "./release-early.ts";
 import {
 	type Binding,
-	checkTimeout,
 	Definition,
 	definitionOf,
 	kindOf,
 	type Lifetime,
-	Replacement,
 	type Resource,
 } from "./resource.ts";
 import { type ScopeSnapshot, snapshotOf } from "./snapshot.ts";
-import type { SyncScope, SyncScopeOptions } from "./sync-scope.ts";
 
 /** The options of a scope. */
 export interface ScopeOptions {
@@ -114,7 +119,7 @@ export class Scope implements AsyncDisposable {
 	 */
 	constructor(options: ScopeOptions = {}) {
 		const parent = parentOwner(options.parent, ambientOwner(frames.getStore()));
-		this.#owner = openOwner(this, parent, options, () => this.disposeAsync());
+		this.#owner = openOwner(this, false, parent, options, () => this.disposeAsync());
 		if (options.signal !== undefined) this.#owner.listen(options.signal);
 	}
 
@@ -245,7 +250,7 @@ export class Scope implements AsyncDisposable {
 	 */
 	disposeAsync(): Promise<void> {
 		try {
-			return closeHeldScope(this.#owner);
+			return disposeHeld(this.#owner);
 		} catch (error) {
 			return Promise.reject(error); // a wrong `this`
 		}
@@ -407,90 +412,7 @@ export function runInScope<R>(
 		if (error instanceof ScopeClosedError) refused.catch(ignore);
 		return refused;
 	}
-	owner.closesItself(kind === "detached");
-	const result = frames.run(owner, bracket<R>, owner, fn);
-	if (owner.parent !== undefined) result.catch(ignore);
-	return result;
-}
-
-async function bracket<R>(owner: Owner, fn: (scope: Scope) => R): Promise<Awaited<R>> {
-	let value: Awaited<R> | undefined;
-	try {
-		value = await fn(owner.scope as Scope); // it was made by runInScope
-		owner.complete();
-	} catch (error) {
-		if (owner.state === "closed") {
-			if (isLeftAlone(owner)) owner.report(error);
-			throw error;
-		}
-		owner.fail(error);
-	}
-	// a synchronous enter() in `fn` leaks to here
-	const closing = frames.getStore() === owner ? close(owner) : frames.run(owner, close, owner);
-	if (closing !== undefined) await closing;
-	const { failure } = owner;
-	if (failure === undefined) return value as Awaited<R>;
-	const error = failure.combined();
-	if (isLeftAlone(owner) && (failure.translated || !owner.followsFromAbort(error)))
-		owner.report(error);
-	throw error;
-}
-
-/** Whether whoever started a scope's work has let go of it, as is to be thought while the parent closes. */
-function isLeftAlone({ detached, parent }: Owner): boolean {
-	return detached || (parent !== undefined && parent.state !== "open");
-}
-
-function closeHeldScope(owner: Owner): Promise<void> {
-	const frame = frames.getStore();
-	const visitor = visitorIn(frame);
-	const inside = visitor !== undefined && isWithin(visitor.owner, owner) ? visitor : undefined;
-	if (owner.state !== "open") {
-		// release code must not wait for the close that waits for it
-		return inside !== undefined || owner.closing === undefined ? Promise.resolve() : owner.closing;
-	}
-	// it settles in the tick in which the last release ends, as TC39 says
-	const closed = new Promise<void>((resolve, reject) => {
-		owner.onFinish = () => {
-			if (owner.failure?.isNews) reject(owner.failure.combined());
-			else resolve();
-		};
-	});
-	void owner.enterContext(owner, close, owner);
-	if (inside !== undefined && isWaitedFor(inside, owner)) {
-		closed.catch((error) => owner.report(error));
-		const deadlock = Promise.reject(
-			new ScopeError(
-				`Cannot await the close of scope "${owner.name}" in a setup, a task or a child scope of its own, for which it waits. It has begun to close; go on without awaiting it.`,
-				{ scope: owner.name },
-			),
-		);
-		deadlock.catch(ignore);
-		return deadlock;
-	}
-	if (owner.parent !== undefined) closed.catch(ignore);
-	return closed;
-}
-
-/** Whether the close of `owner` waits for what runs in `frame`, which is inside. */
-function isWaitedFor(frame: Frame, owner: Owner): boolean {
-	if (frame.pending) return true;
-	for (let at = frame.owner; at !== owner; at = at.parent as Owner) {
-		if (!at.held || at.state === "releasing" || at.task?.pending) return true;
-		if (at.opener?.pending && isWithin(at.opener.owner, owner)) return true;
-	}
-	return false;
-}
-
-/**
- * The nearest async scope of what is running. A handler's is over before the first byte; what streams the rest goes on
- * in the request's.
- */
-export function ambientOwner(frame: Frame | undefined): Owner | undefined {
-	let owner = frame?.owner;
-	while (owner?.sync || (owner?.lifetime === "handler" && owner.state === "closed"))
-		owner = owner.parent;
-	return owner;
+	return bracket(owner, fn, kind === "detached");
 }
 
 /** The parent that the options name, or the ambient scope. */
@@ -501,129 +423,4 @@ export function parentOwner(parent: unknown, ambient: Owner | undefined): Owner 
 	throw new InvalidArgumentError(
 		`Expected \`parent\` to be a Scope or null, got ${kindOf(parent)}.`,
 	);
-}
-
-/** Makes the engine's side of a scope. `dispose` is called for it if a setup opens it and doesn't close it. */
-export function openOwner(
-	scope: Scope | SyncScope,
-	parent: Owner | undefined,
-	options: ScopeOptions | SyncScopeOptions,
-	dispose: () => unknown,
-): Owner {
-	const frame = frames.getStore();
-	if (parent !== undefined && !admits(parent, frame))
-		throw closedError(parent, "open a scope under");
-	if ("releaseTimeout" in options) checkTimeout(options.releaseTimeout);
-	if ("signal" in options) checkSignal(options.signal);
-	const opener = requesterOf(frame);
-	const task = frame instanceof Task ? frame : frame instanceof Owner ? frame.task : undefined;
-	const owner = new Owner(scope, !(scope instanceof Scope), parent, {
-		...options,
-		bindings: options.bindings && checkBindings(options.bindings),
-		opener,
-		// another scope's task is nothing that the parent waits for
-		task: task && parent && isWithin(task.owner, parent) ? task : undefined,
-	});
-	// what a setup opens and doesn't close goes right after its instance
-	if (opener !== undefined && opener.owner === parent) parent.register(dispose, opener);
-	return owner;
-}
-
-/** The frame in which `owner` is ambient. What a setup uses there stays its dependency. */
-function frameIn(owner: Owner): Frame {
-	const frame = frames.getStore();
-	if (frame?.owner === owner) return frame;
-	const visitor = visitorIn(frame);
-	return visitor === undefined || visitor === owner ? owner : new Visit(owner, visitor);
-}
-
-/** Runs `fn` with `owner` ambient. */
-export function runIn<R>(owner: Owner, fn: () => R): R {
-	return frames.run(frameIn(owner), fn);
-}
-
-/** Makes `owner` ambient for the rest of a block. */
-export function enterOwner(owner: Owner): Disposable {
-	const before = frames.getStore();
-	frames.enterWith(frameIn(owner));
-	return { [Symbol.dispose]: () => frames.enterWith(before as Frame) };
-}
-
-/** Adds bindings for as long as the handle lives. */
-export function addBindings(owner: Owner, bindings: readonly Binding[]): Disposable {
-	if (owner.state !== "open") throw closedError(owner, "bind in");
-	const added = checkBindings(bindings);
-	owner.bindings = [...(owner.bindings ?? []), ...added];
-	return {
-		[Symbol.dispose]() {
-			const left = owner.bindings?.slice() ?? [];
-			// one of each: another handle may hold the same
-			for (const binding of added.splice(0)) left.splice(left.lastIndexOf(binding), 1);
-			if (owner.bindings !== undefined) owner.bindings = left;
-		},
-	};
-}
-
-/** Refuses to move a scope in which something runs that will come back to it. */
-export function checkMovable(owner: Owner): void {
-	openFrame(owner, "move");
-	if (!owner.waiting) return;
-	throw new ScopeError(
-		`Cannot move scope "${owner.name}": setups, tasks or child scopes still run in it. Await them first.`,
-		{ scope: owner.name },
-	);
-}
-
-/** The engine's view of public {@link Binding}s. */
-function checkBindings(bindings: readonly Binding[]): Replacement[] {
-	if (!Array.isArray(bindings)) {
-		throw new InvalidArgumentError(
-			`Expected \`bindings\` to be an array, got ${kindOf(bindings)}.`,
-		);
-	}
-	return bindings.map((binding) => {
-		if (binding instanceof Replacement) return binding;
-		throw new InvalidArgumentError(
-			`Expected bindings made by provide() or override(), got ${kindOf(binding)}.`,
-		);
-	});
-}
-
-function checkSignal(signal: AbortSignal | undefined): void {
-	if (signal === undefined || typeof signal?.addEventListener === "function") return;
-	throw new InvalidArgumentError(
-		`Expected \`signal\` to be an AbortSignal, got ${kindOf(signal)}. An AbortController has it as \`.signal\`.`,
-	);
-}
-
-export function checkCallback(fn: unknown, method: string): void {
-	if (typeof fn === "function") return;
-	throw new InvalidArgumentError(`Expected a function for ${method}(), got ${kindOf(fn)}.`);
-}
-
-/** Refuses what only an open scope can do, with the error that TC39 demands. */
-export function openFrame(owner: Owner, method: string): Frame | undefined {
-	const frame = frames.getStore();
-	if (admits(owner, frame)) return frame;
-	throw new ReferenceError(
-		`Cannot call ${method}() on scope "${owner.name}": it is ${closedWord(owner)}.`,
-	);
-}
-
-/** The outermost scope, or the nearest `"app"` scope on the way there. */
-function detachTarget(owner: Owner): Owner {
-	let target = owner;
-	while (target.lifetime !== "app" && target.parent !== undefined) target = target.parent;
-	return target;
-}
-
-export function closedError(owner: Owner, action: string): ScopeClosedError {
-	return new ScopeClosedError(
-		`Cannot ${action} scope "${owner.name}": it is ${closedWord(owner)}. Do it before its work ends, or under a scope that lives longer.`,
-		{ scope: owner.name },
-	);
-}
-
-function closedWord(owner: Owner): string {
-	return owner.state === "closed" ? "closed" : "closing";
 }

@@ -1,8 +1,9 @@
-import { isGenerator } from "./acquire.ts";
 import { openScope, tryCurrentScope, useAll, withScope } from "./ambient.ts";
-import { ignore } from "./owner.ts";
+import { ignore } from "./instance.ts";
+import { checkCallback, closedError } from "./open.ts";
 import { type Dependencies, dependenciesOf, type Values } from "./resource.ts";
-import { checkCallback, closedError, ownerOf, type Scope, type ScopeOptions } from "./scope.ts";
+import { ownerOf, type Scope, type ScopeOptions } from "./scope.ts";
+import { isGenerator } from "./setup.ts";
 
 /** What a function returns that {@link scoped} wraps, where the function itself returns `R`. */
 export type ScopedResult<R> = [R] extends [

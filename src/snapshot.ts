@@ -1,5 +1,6 @@
+import { Instance } from "./instance.ts";
 import type { Outcome } from "./outcome.ts";
-import { Instance, type Owner } from "./owner.ts";
+import type { Owner } from "./owner.ts";
 import type { Lifetime } from "./resource.ts";
 
 /** What {@link Scope.inspect} tells of one instance. It never holds the value. */
@@ -38,21 +39,20 @@ export interface ScopeSnapshot {
 
 /** Describes a scope and those below. */
 export function snapshotOf(owner: Owner): ScopeSnapshot {
-	const settled = owner.entries.filter((entry) => entry instanceof Instance);
-	const live = [...settled.filter((instance) => instance.state !== "released"), ...owner.setups];
+	const entries = owner.entries.toArray();
+	const settled = entries.filter((entry) => entry instanceof Instance);
+	const live = [...settled, ...owner.setups.toArray()];
 	const children: ScopeSnapshot[] = [];
-	for (let child = owner.lastChild; child !== undefined; child = child.previousSibling) {
-		children.push(snapshotOf(child));
-	}
+	for (const child of owner.children.toArray()) children.push(snapshotOf(child));
 	return {
 		name: owner.name,
 		lifetime: owner.lifetime,
 		state: owner.state,
 		outcome: owner.outcome.type,
 		resources: live.sort((a, b) => a.sequence - b.sequence).map(describe),
-		callbacks: owner.entries.length - settled.length,
+		callbacks: entries.length - settled.length,
 		running: owner.busy,
-		children: children.reverse(),
+		children,
 	};
 }
 

@@ -1,23 +1,15 @@
 import { findSync, type UseOptions } from "./acquire.ts";
+import { addBindings } from "./bindings.ts";
 import { closeSync } from "./close.ts";
+import { ambientOwner, enterOwner, runIn } from "./context.ts";
 import { requireDisposer, syncDisposerOf } from "./disposer.ts";
 import { InvalidArgumentError, isThenable, ScopeError } from "./errors.ts";
+import { frames } from "./frame.ts";
+import { checkCallback, checkMovable, openFrame, openOwner } from "./open.ts";
 import type { Outcome } from "./outcome.ts";
-import { frames, type Owner } from "./owner.ts";
+import type { Owner } from "./owner.ts";
 import { type Binding, Definition, type Lifetime, type Resource } from "./resource.ts";
-import {
-	addBindings,
-	ambientOwner,
-	checkCallback,
-	checkMovable,
-	enterOwner,
-	openFrame,
-	openOwner,
-	parentOwner,
-	runIn,
-	type Scope,
-	type ScopeOptions,
-} from "./scope.ts";
+import { parentOwner, type Scope, type ScopeOptions } from "./scope.ts";
 import { type ScopeSnapshot, snapshotOf } from "./snapshot.ts";
 
 /** The options of a sync scope. */
@@ -83,6 +75,7 @@ export class SyncScope implements Disposable {
 		const ambient = frame?.owner.sync ? frame.owner : ambientOwner(frame);
 		this.#owner = openOwner(
 			this,
+			true,
 			parent instanceof SyncScope ? parent.#owner : parentOwner(parent, ambient),
 			options,
 			() => this.dispose(),
@@ -267,7 +260,7 @@ function bracket<R>(owner: Owner, fn: (scope: SyncScope) => R): R {
 /** Whether code of this scope, or of one below, is on the stack. */
 function isRunning(owner: Owner): boolean {
 	if (owner.waiting || owner.state === "releasing") return true;
-	for (let child = owner.lastChild; child !== undefined; child = child.previousSibling)
+	for (let child = owner.children.last; child !== undefined; child = child.previous)
 		if (isRunning(child)) return true;
 	return false;
 }

@@ -1,0 +1,155 @@
+import { LifetimeError, NotProvidedError } from "./errors.ts";
+import { type Frame, requesterOf, setupIn } from "./frame.ts";
+import type { Instance } from "./instance.ts";
+import { isWithin, type Owner } from "./owner.ts";
+import { detailsOf, placeText } from "./path.ts";
+import { type Definition, isSame, type Lifetime, type Replacement } from "./resource.ts";
+
+/** Where an instance belongs: which resource, after bindings, and which scope. */
+interface Place {
+	readonly target: Definition;
+	readonly owner: Owner;
+	readonly bound: Bound | undefined;
+}
+
+/** Decides what `definition` means in `origin`: a provided value, or a resource and its owner. */
+export function locate(
+	origin: Owner,
+	definition: Definition,
+	lifetime: Lifetime | undefined,
+	frame: Frame | undefined,
+): Place | Replacement {
+	const consumer = setupIn(frame);
+	const bound = findBinding(origin, definition, consumer);
+	if (bound !== undefined && bound.binding.definition === undefined) return bound.binding;
+	const target = bound?.binding.definition ?? definition;
+	if (target.setup === undefined) {
+		const requester = requesterOf(frame);
+		throw new NotProvidedError(
+			`Cannot use ${target.name}: nobody provides it in ${placeText(target, origin, requester)}. Open the scope with bindings: [provide(${target.name}, value)].`,
+			detailsOf(target, origin, requester),
+		);
+	}
+	return { target, bound, owner: findOwner(origin, definition, target, lifetime, consumer, bound) };
+}
+
+export interface Bound {
+	readonly binding: Replacement;
+	readonly scope: Owner;
+}
+
+/** The nearest binding of `definition`; for a replacement that asks for what it replaces, the next one out. */
+function findBinding(
+	origin: Owner,
+	definition: Definition,
+	consumer: Instance | undefined,
+): Bound | undefined {
+	let skipping =
+		consumer?.binding !== undefined && isSame(consumer.binding.resource, definition)
+			? consumer.binding
+			: undefined;
+	for (let scope: Owner | undefined = origin; scope !== undefined; scope = scope.parent) {
+		if (scope.bindings === undefined) continue;
+		for (let i = scope.bindings.length - 1; i >= 0; i--) {
+			const binding = scope.bindings[i] as Replacement; // i is in range
+			if (skipping !== undefined) {
+				if (binding === skipping) skipping = undefined;
+			} else if (isSame(binding.resource, definition) && !isOwnReplacement(binding, consumer)) {
+				return { binding, scope };
+			}
+		}
+	}
+	return undefined;
+}
+
+function isOwnReplacement(binding: Replacement, consumer: Instance | undefined): boolean {
+	return (
+		consumer !== undefined &&
+		binding.definition !== undefined &&
+		isSame(binding.definition, consumer.definition)
+	);
+}
+
+/** Decides which scope is to own `target`, which stands for `definition` if there is a binding. */
+function findOwner(
+	origin: Owner,
+	definition: Definition,
+	target: Definition,
+	chosen: Lifetime | undefined,
+	consumer: Instance | undefined,
+	bound: Bound | undefined,
+): Owner {
+	const own = chosen ?? target.lifetime;
+	const lifetime = own ?? definition.lifetime;
+	let owner = lifetime === undefined ? defaultOwner(origin, consumer) : nearest(origin, lifetime);
+	if (bound !== undefined) {
+		// a stand-in for a longer-lived resource needs no scope of that lifetime
+		if (owner === undefined ? own === undefined : isWithin(bound.scope, owner)) owner = bound.scope;
+	}
+	if (owner === undefined) throw lifetimeError(origin, target, lifetime as Lifetime, consumer);
+	if (consumer !== undefined && !isWithin(consumer.owner, owner) && !isOpenedIn(owner, consumer)) {
+		throw lifetimeError(owner, target, owner.lifetime ?? owner.name, consumer);
+	}
+	return owner;
+}
+
+function nearest(origin: Owner, lifetime: Lifetime): Owner | undefined {
+	let scope: Owner | undefined = origin;
+	while (scope !== undefined && scope.lifetime !== lifetime) scope = scope.parent;
+	return scope;
+}
+
+/** The scope that owns what asks for no lifetime: a setup's own, else the nearest one that isn't a handler's. */
+export function defaultOwner(origin: Owner, consumer?: Instance): Owner {
+	if (consumer?.owner === origin) return origin;
+	let scope = origin;
+	while (scope.lifetime === "handler" && scope.parent !== undefined) scope = scope.parent;
+	return scope;
+}
+
+/** Whether `owner` was opened by `instance`'s setup, which then is in charge of it. */
+function isOpenedIn(owner: Owner, instance: Instance): boolean {
+	for (let scope: Owner | undefined = owner; scope !== undefined; scope = scope.parent) {
+		if (scope.opener === instance) return true;
+	}
+	return false;
+}
+
+/** Whether a scope of that lifetime, or of that name, is open in `scope` or below. */
+function isOpenBelow(scope: Owner, lifetime: Lifetime): boolean {
+	if ((scope.lifetime ?? scope.name) === lifetime) return true;
+	for (let child = scope.children.last; child !== undefined; child = child.previous) {
+		if (isOpenBelow(child, lifetime)) return true;
+	}
+	return false;
+}
+
+function lifetimeError(
+	scope: Owner,
+	definition: Definition,
+	lifetime: Lifetime,
+	consumer: Instance | undefined,
+): LifetimeError {
+	const open: string[] = [];
+	for (let at: Owner | undefined = scope; at !== undefined; at = at.parent) {
+		open.push(`"${at.lifetime ?? at.name}"`);
+	}
+	const chain = `open are ${open.join(" < ")}`;
+	const advice =
+		lifetime === "handler" && open.includes('"request"')
+			? 'A handler\'s scope ends before the first byte of the response: what is needed later takes the lifetime "request".'
+			: `Open one with withScope({ lifetime: "${lifetime}" }, …) around this${lifetime === "app" ? ", in a server by requestScope({ parent: app })" : ""}, or choose another with use(${definition.name}, { lifetime }).`;
+	const place = placeText(definition, scope, consumer);
+	const message =
+		consumer === undefined || !isOpenBelow(scope, lifetime)
+			? `Cannot use ${definition.name} in ${place}: no open scope has its lifetime "${lifetime}"; ${chain}. ${advice}`
+			: `Cannot use ${definition.name} (lifetime "${lifetime}") in ${consumer.definition.name}, which is owned by "${consumer.owner.name}" and would outlive it, in ${place}; ${chain}. Give ${consumer.definition.name} the shorter lifetime or ${definition.name} the longer one, or open a scope of that lifetime around both.`;
+	return new LifetimeError(message, detailsOf(definition, scope, consumer));
+}
+
+/** The outermost scope, or the nearest `"app"` scope on the way there. */
+export function detachTarget(owner: Owner): Owner {
+	let target = owner;
+	while (target.lifetime !== "app" && target.parent !== undefined) target = target.parent;
+	return target;
+}

@@ -1,0 +1,74 @@
+import { InvalidArgumentError, ScopeClosedError, ScopeError } from "./errors.ts";
+import { type Frame, frames, requesterOf, Task } from "./frame.ts";
+import { admits, isWithin, Owner } from "./owner.ts";
+import { checkTimeout, kindOf, replacementsOf } from "./resource.ts";
+import type { Scope, ScopeOptions } from "./scope.ts";
+import type { SyncScope, SyncScopeOptions } from "./sync-scope.ts";
+
+/** Makes the engine's side of a scope. `dispose` is called for it if a setup opens it and doesn't close it. */
+export function openOwner(
+	scope: Scope | SyncScope,
+	sync: boolean,
+	parent: Owner | undefined,
+	options: ScopeOptions | SyncScopeOptions,
+	dispose: () => unknown,
+): Owner {
+	const frame = frames.getStore();
+	if (parent !== undefined && !admits(parent, frame))
+		throw closedError(parent, "open a scope under");
+	if ("releaseTimeout" in options) checkTimeout(options.releaseTimeout);
+	if ("signal" in options) checkSignal(options.signal);
+	const bindings = options.bindings && replacementsOf(options.bindings);
+	const owner = new Owner(scope, sync, parent, options);
+	owner.bindings = bindings;
+	owner.opener = requesterOf(frame);
+	const task = frame instanceof Task ? frame : frame instanceof Owner ? frame.task : undefined;
+	// another scope's task is nothing that the parent waits for
+	if (parent !== undefined && task !== undefined && isWithin(task.owner, parent)) owner.task = task;
+	// what a setup opens and doesn't close goes right after its instance
+	if (owner.opener !== undefined && owner.opener.owner === parent)
+		parent.register(dispose, owner.opener);
+	return owner;
+}
+
+/** Refuses to move a scope in which something runs that will come back to it. */
+export function checkMovable(owner: Owner): void {
+	openFrame(owner, "move");
+	if (!owner.waiting) return;
+	throw new ScopeError(
+		`Cannot move scope "${owner.name}": setups, tasks or child scopes still run in it. Await them first.`,
+		{ scope: owner.name },
+	);
+}
+
+function checkSignal(signal: AbortSignal | undefined): void {
+	if (signal === undefined || typeof signal?.addEventListener === "function") return;
+	throw new InvalidArgumentError(
+		`Expected \`signal\` to be an AbortSignal, got ${kindOf(signal)}. An AbortController has it as \`.signal\`.`,
+	);
+}
+
+export function checkCallback(fn: unknown, method: string): void {
+	if (typeof fn === "function") return;
+	throw new InvalidArgumentError(`Expected a function for ${method}(), got ${kindOf(fn)}.`);
+}
+
+/** Refuses what only an open scope can do, with the error that TC39 demands. */
+export function openFrame(owner: Owner, method: string): Frame | undefined {
+	const frame = frames.getStore();
+	if (admits(owner, frame)) return frame;
+	throw new ReferenceError(
+		`Cannot call ${method}() on scope "${owner.name}": it is ${closedWord(owner)}.`,
+	);
+}
+
+export function closedError(owner: Owner, action: string): ScopeClosedError {
+	return new ScopeClosedError(
+		`Cannot ${action} scope "${owner.name}": it is ${closedWord(owner)}. Do it before its work ends, or under a scope that lives longer.`,
+		{ scope: owner.name },
+	);
+}
+
+function closedWord(owner: Owner): string {
+	return owner.state === "closed" ? "closed" : "closing";
+}
