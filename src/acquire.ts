@@ -1,7 +1,7 @@
 import { close } from "./close.ts";
 import { cycleError, refuseCycle, refuseRecursion } from "./cycle.ts";
 import { ScopeClosedError } from "./errors.ts";
-import { type Frame, frames, requesterOf } from "./frame.ts";
+import { type Frame, requesterOf } from "./frame.ts";
 import { type Acquisition, Instance, ignore } from "./instance.ts";
 import { locate } from "./locate.ts";
 import { admits, isReleasing, isWithin, Owner } from "./owner.ts";
@@ -27,9 +27,7 @@ export function acquire(
 	try {
 		const found = find(origin, definition, options, frame);
 		if (!(found instanceof Instance)) return found.promise;
-		if (found.state !== "ready") return origin.waitFor(found);
-		// after an abort the promise may have been rejected before the setup came to its end
-		return found.owner.aborted === undefined ? found.promise : Promise.resolve(found.value);
+		return found.state === "ready" ? found.promise : origin.waitFor(found);
 	} catch (error) {
 		const rejected = Promise.reject(error);
 		rejected.catch(ignore);
@@ -109,7 +107,7 @@ function find(
 	if (!options?.fresh) owner.share(instance);
 	owner.beginSetup(instance);
 	// every so often a microtask cuts the chain of setups that start each other, or it would overflow the stack
-	if (instance.depth % 64 === 63 && !owner.sync) void Promise.resolve(instance).then(begin);
+	if (instance.depth % 64 === 63 && !owner.sync) void Promise.resolve().then(() => begin(instance));
 	else begin(instance);
 	return instance;
 }
@@ -128,9 +126,7 @@ function depend(requester: Instance, target: Instance): void {
 
 /** Runs the setup in its owner's async context, whoever asks. */
 function begin(instance: Instance): void {
-	const { owner, creator } = instance;
-	if (creator?.owner === owner) frames.run(instance, start, instance);
-	else owner.enterContext(instance, start, instance);
+	instance.owner.enterContext(instance, start, instance);
 }
 
 function start(instance: Instance): void {

@@ -11,7 +11,7 @@ export function bracket<R>(
 	detached: boolean,
 ): Promise<Awaited<R>> {
 	owner.closesItself(detached);
-	const result = frames.run(owner, work<R>, owner, fn);
+	const result = owner.enterContext(owner, () => work(owner, fn), undefined);
 	if (owner.parent !== undefined) result.catch(ignore);
 	return result;
 }

@@ -1,4 +1,4 @@
-import { AsyncLocalStorage } from "node:async_hooks";
+import { AsyncLocalStorage, AsyncResource } from "node:async_hooks";
 import { Instance } from "./instance.ts";
 import type { Owner } from "./owner.ts";
 
@@ -10,6 +10,23 @@ export type Visitor = Owner | Instance | Task;
 
 /** The ambient frame. The one piece of module state there is. */
 export const frames: AsyncLocalStorage<Frame> = new AsyncLocalStorage();
+
+/** Whether `enterWith` can be had, and ends with the resource in whose scope it is called. Not so in Cloudflare Workers. */
+const canEnter: boolean = new AsyncResource("yieldscope").runInAsyncScope(() => {
+	try {
+		frames.enterWith(undefined as unknown as Frame); // as is allowed, whatever the types say
+		return true;
+	} catch {
+		return false;
+	}
+});
+
+/** Runs `fn` with `frame` ambient, in the scope of an `AsyncResource` made for that: `run` copies the context twice, to restore it. */
+export function runInFrame<A, R>(frame: Frame, fn: (argument: A) => R, argument: A): R {
+	if (!canEnter) return frames.run(frame, fn, argument);
+	frames.enterWith(frame);
+	return fn(argument);
+}
 
 /** Work that its scope waits for: a spawned task, or `after` work. */
 export class Task {

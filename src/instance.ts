@@ -74,7 +74,6 @@ export class Instance implements Linked {
 	/** While an order is made: how many of its dependents are still to be released. */
 	dependents = 0;
 	readonly startedAt: number = performance.now();
-	readyAt = 0;
 	#promise: Promise<unknown> | undefined;
 	#resolve: (value: unknown) => void = ignore;
 	#reject: (error: unknown) => void = ignore;
@@ -99,24 +98,29 @@ export class Instance implements Linked {
 		return this.state === "pending";
 	}
 
-	/**
-	 * Settles with the value; rejects early when the owner is aborted. Once settled, each call makes another: a lasting one
-	 * would be made in the context of whoever asks first, and Node 22 would keep that alive.
-	 */
+	/** Settles with the value; rejects early when the owner is aborted. */
 	get promise(): Promise<unknown> {
-		if (this.state === "pending") return this.#outcome();
-		if (this.state !== "failed") return Promise.resolve(this.value);
-		const failed = Promise.reject(this.error);
-		failed.catch(ignore);
-		return failed;
+		if (this.#promise === undefined) {
+			if (this.state !== "ready")
+				this.#promise = new Promise((resolve, reject) => {
+					this.#resolve = resolve;
+					this.#reject = reject;
+				});
+			// it is to last, and Node 22 would keep the context alive in which it is made: that of whoever asks first
+			else
+				this.#promise = this.owner.enterContext(
+					this.owner,
+					(value) => Promise.resolve(value),
+					this.value,
+				);
+		}
+		return this.#promise;
 	}
 
-	#outcome(): Promise<unknown> {
-		this.#promise ??= new Promise((resolve, reject) => {
-			this.#resolve = resolve;
-			this.#reject = reject;
-		});
-		return this.#promise;
+	#forgetWaiters(): void {
+		this.#promise = undefined;
+		this.#resolve = ignore;
+		this.#reject = ignore;
 	}
 
 	/** Its setup uses `dependency`. */
@@ -131,7 +135,6 @@ export class Instance implements Linked {
 		const { owner } = this;
 		this.readySequence = owner.nextSequence();
 		this.value = value;
-		this.readyAt = performance.now();
 		owner.endSetup(this);
 		// a long-lived instance doesn't hang on to the request that asked first
 		if (this.creator?.owner !== owner) this.creator = undefined;
@@ -157,8 +160,7 @@ export class Instance implements Linked {
 			for (const each of this.registered) owner.entries.push(each);
 			owner.entries.push(this);
 		}
-		if (this.#promise !== undefined) this.abandon(error);
-		this.#forgetWaiters();
+		this.abandon(error);
 		this.#onEnd?.();
 		// an abort has sent away who waited, here or in the scopes below
 		const deserted = owner.aborted !== undefined || (this.deserted && this.waiting === 0);
@@ -173,6 +175,7 @@ export class Instance implements Linked {
 	finish(): void {
 		this.state = "released";
 		this.value = undefined;
+		this.#forgetWaiters();
 		this.dependencies = undefined;
 		this.registered = undefined;
 		this.generator = undefined;
@@ -198,14 +201,8 @@ export class Instance implements Linked {
 
 	/** Rejects whoever waits, now or later; the setup goes on. */
 	abandon(error: unknown): void {
-		const outcome = this.#outcome();
+		const { promise } = this;
 		this.#reject(error);
-		outcome.catch(ignore);
-	}
-
-	#forgetWaiters(): void {
-		this.#promise = undefined;
-		this.#resolve = ignore;
-		this.#reject = ignore;
+		promise.catch(ignore);
 	}
 }

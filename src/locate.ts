@@ -33,7 +33,7 @@ export function locate(
 	return { target, bound, owner: findOwner(origin, definition, target, lifetime, consumer, bound) };
 }
 
-export interface Bound {
+interface Bound {
 	readonly binding: Replacement;
 	readonly scope: Owner;
 }

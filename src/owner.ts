@@ -1,11 +1,11 @@
 import { AsyncResource } from "node:async_hooks";
 import { AcquireAbortedError, type ScopeIncompleteError } from "./errors.ts";
-import { type Frame, frames, type Task, type Visitor, visitorIn } from "./frame.ts";
+import { type Frame, frames, runInFrame, type Task, type Visitor, visitorIn } from "./frame.ts";
 import { Callback, type Entry, Instance, ignore } from "./instance.ts";
 import { type Linked, List } from "./list.ts";
 import { Failure, type Outcome } from "./outcome.ts";
 import { detailsOf, placeText } from "./path.ts";
-import type { Definition, Lifetime, Replacement } from "./resource.ts";
+import type { Definition, Lifetime, Replacement, SetupContext } from "./resource.ts";
 import type { Scope, ScopeOptions } from "./scope.ts";
 import { Shared } from "./shared.ts";
 import type { SyncScope, SyncScopeOptions } from "./sync-scope.ts";
@@ -63,6 +63,8 @@ export class Owner implements Linked {
 	ordered = true;
 	/** How many tasks, early releases and running children close waits for, besides `setups`. */
 	busy = 0;
+	/** What its setups are given. */
+	setupContext: SetupContext | undefined;
 	/** Work for when the work is done. */
 	afterWork: (() => unknown)[] | undefined;
 
@@ -182,7 +184,7 @@ export class Owner implements Linked {
 	/** Runs `fn` in the async context in which the scope was opened, with `frame` ambient. */
 	enterContext<A, R>(frame: Frame, fn: (argument: A) => R, argument: A): R {
 		if (this.#context === undefined) return frames.run(frame, fn, argument);
-		return this.#context.runInAsyncScope(runFrame<A, R>, undefined, frame, fn, argument);
+		return this.#context.runInAsyncScope(runInFrame<A, R>, undefined, frame, fn, argument);
 	}
 
 	/** The work failed with `error`; what fails first decides. `known`: the caller has the error anyhow. */
@@ -413,10 +415,6 @@ function causeOf(error: unknown): unknown {
 	} catch {
 		return undefined;
 	}
-}
-
-function runFrame<A, R>(frame: Frame, fn: (argument: A) => R, argument: A): R {
-	return frames.run(frame, fn, argument);
 }
 
 function logError(error: unknown): void {

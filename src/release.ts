@@ -55,7 +55,7 @@ export interface Unit {
 }
 
 /** An instance and what its setup registered, which its scope lists just before it. */
-export function unitOf(last: Entry): Unit {
+function unitOf(last: Entry): Unit {
 	return { last, count: 1 + ((last instanceof Instance && last.registered?.length) || 0) };
 }
 

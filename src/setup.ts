@@ -25,7 +25,8 @@ class Context implements SetupContext {
 export function invoke(instance: Instance, dependencies: object | undefined): void {
 	const { owner, definition } = instance;
 	const setup = definition.setup as NonNullable<Definition["setup"]>; // tokens have been refused
-	const context = new Context(owner);
+	owner.setupContext ??= new Context(owner);
+	const context = owner.setupContext;
 	try {
 		accept(instance, dependencies === undefined ? setup(context) : setup(dependencies, context));
 	} catch (error) {
@@ -43,11 +44,9 @@ function accept(instance: Instance, result: unknown): void {
 		if (sync && Symbol.asyncIterator in result) throw asynchronousError(instance);
 		instance.generator = result;
 		const step = result.next();
-		if (!isThenable(step)) takeStep(instance, result, step)?.catch(onError);
-		else
-			Promise.resolve(step)
-				.then((done) => takeStep(instance, result, done))
-				.catch(onError);
+		if (isThenable(step)) {
+			Promise.resolve(step).then((done) => takeStep(instance, result, done), onError);
+		} else takeStep(instance, result, step);
 	} else if (isThenable(result) || (sync && isAsyncDisposable(result))) {
 		Promise.resolve(result)
 			.then((value) => accept(instance, value))
@@ -67,37 +66,50 @@ function isAsyncDisposable(value: unknown): boolean {
 	return isObject(value) && syncDisposerOf(value) === undefined && disposerOf(value) !== undefined;
 }
 
-/** Takes the generator's one value. Throws if it can't be one; a promise if that takes time. */
+/** Takes the generator's one value, or refuses it. */
 function takeStep(
 	instance: Instance,
-	generator: Generator | AsyncGenerator,
+	generator: NonNullable<Instance["generator"]>,
 	step: IteratorResult<unknown>,
-): Promise<never> | undefined {
-	const { definition, owner } = instance;
-	if (step.done) {
-		throw new DidNotYieldError(
-			`${definition.name} did not yield in ${placeText(definition, owner, instance.creator)}: its generator ended before it gave a value. Check that every path through the setup reaches the yield.`,
-			detailsOf(definition, owner, instance.creator),
-		);
-	}
-	let refusal: unknown;
+): void {
+	const { definition, owner, creator } = instance;
 	try {
-		if (!isThenable(step.value)) {
-			instance.succeed(step.value);
-			return undefined;
+		if (step.done) {
+			throw new DidNotYieldError(
+				`${definition.name} did not yield in ${placeText(definition, owner, creator)}: its generator ended before it gave a value. Check that every path through the setup reaches the yield.`,
+				detailsOf(definition, owner, creator),
+			);
 		}
-		// `await use()` would unwrap it, and give another value than the one yielded
-		refusal = new InvalidArgumentError(
-			`${definition.name} yielded a value with a then(): \`await use(${definition.name})\` would unwrap it. Yield it inside an object, or await it first.`,
-		);
+		const refusal = refusalOf(definition, step.value);
+		if (refusal === undefined) instance.succeed(step.value);
+		else closeGenerator(owner, generator, refusal.error).catch((error) => instance.fail(error));
 	} catch (error) {
-		refusal = error; // of a value that can't even be looked at
+		instance.fail(error);
 	}
-	return closeGenerator(owner, generator, refusal);
 }
+
+/** Why `value` can't be handed out, if so. */
+function refusalOf({ name }: Definition, value: unknown): { readonly error: unknown } | undefined {
+	try {
+		if (!isThenable(value)) return undefined;
+	} catch (error) {
+		return { error }; // it can't even be looked at
+	}
+	// `await use()` would unwrap it, and give another value than the one yielded
+	const error = new InvalidArgumentError(
+		`${name} yielded a value with a then(): \`await use(${name})\` would unwrap it. Yield it inside an object, or await it first.`,
+	);
+	return { error };
+}
+
+/** What async generators are instances of; JavaScript has no name for it. */
+function AnyAsyncGenerator(): void {}
+AnyAsyncGenerator.prototype = Object.getPrototypeOf(async function* () {}).prototype;
 
 /** Recognises generators by what they do, so that wrapped and down-levelled ones count. */
 export function isGenerator(value: unknown): value is NonNullable<Instance["generator"]> {
+	// most are known by this, which is quicker
+	if (value instanceof AnyAsyncGenerator) return true;
 	// the promise of a generator that scoped() gives is not the generator
 	if (!isObject(value) || isThenable(value)) return false;
 	// `in` first: there are objects that throw for properties that they don't have

@@ -9,9 +9,7 @@ export interface ResourceSnapshot {
 	readonly name: string;
 	/** `pending`: its setup runs. `ready`: it is in use. `releasing`: its release runs. */
 	readonly state: "pending" | "ready" | "releasing";
-	/** How long its setup took, or has taken so far, in milliseconds. */
-	readonly setupDuration: number;
-	/** How long ago its setup began, in milliseconds. */
+	/** How long ago its setup began, in milliseconds; while it is pending, how long that has taken so far. */
 	readonly age: number;
 	/** The names of the resources that its setup used. */
 	readonly dependencies: readonly string[];
@@ -57,12 +55,10 @@ export function snapshotOf(owner: Owner): ScopeSnapshot {
 }
 
 function describe(instance: Instance): ResourceSnapshot {
-	const now = performance.now();
 	return {
 		name: instance.definition.name,
 		state: instance.state as ResourceSnapshot["state"], // the others are over
-		setupDuration: (instance.pending ? now : instance.readyAt) - instance.startedAt,
-		age: now - instance.startedAt,
+		age: performance.now() - instance.startedAt,
 		dependencies: [...new Set(instance.dependencies?.map((each) => each.definition.name))],
 	};
 }
