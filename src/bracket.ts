@@ -1,5 +1,5 @@
 import { close } from "./close.ts";
-import { frames } from "./frame.ts";
+import { canEnter, frames } from "./frame.ts";
 import { ignore } from "./instance.ts";
 import type { Owner } from "./owner.ts";
 import type { Scope } from "./scope.ts";
@@ -11,7 +11,10 @@ export function bracket<R>(
 	detached: boolean,
 ): Promise<Awaited<R>> {
 	owner.closesItself(detached);
-	const result = owner.enterContext(owner, () => work(owner, fn), undefined);
+	// the scope's own context is the one we are in, and the cheaper one to run in where `enterWith` ends with it
+	const result = canEnter
+		? owner.enterContext(owner, () => work(owner, fn), undefined)
+		: frames.run(owner, work<R>, owner, fn);
 	if (owner.parent !== undefined) result.catch(ignore);
 	return result;
 }

@@ -11,15 +11,19 @@ export type Visitor = Owner | Instance | Task;
 /** The ambient frame. The one piece of module state there is. */
 export const frames: AsyncLocalStorage<Frame> = new AsyncLocalStorage();
 
-/** Whether `enterWith` can be had, and ends with the resource in whose scope it is called. Not so in Cloudflare Workers. */
-const canEnter: boolean = new AsyncResource("yieldscope").runInAsyncScope(() => {
+/**
+ * Whether `enterWith` is to be had and ends with the `AsyncResource` in whose scope it is called. In Cloudflare Workers
+ * it isn't, and on Node 22 it stays with the resource.
+ */
+export const canEnter: boolean = (() => {
+	const probe = new AsyncResource("yieldscope");
 	try {
-		frames.enterWith(undefined as unknown as Frame); // as is allowed, whatever the types say
-		return true;
+		probe.runInAsyncScope(() => frames.enterWith({} as Frame)); // nobody sees it
+		return probe.runInAsyncScope(() => frames.getStore()) === undefined;
 	} catch {
 		return false;
 	}
-});
+})();
 
 /** Runs `fn` with `frame` ambient, in the scope of an `AsyncResource` made for that: `run` copies the context twice, to restore it. */
 export function runInFrame<A, R>(frame: Frame, fn: (argument: A) => R, argument: A): R {

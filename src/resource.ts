@@ -1,4 +1,4 @@
-import { InvalidArgumentError, isThenable } from "./errors.ts";
+import { InvalidArgumentError, isObject, isThenable } from "./errors.ts";
 import type { Scope } from "./scope.ts";
 
 /**
@@ -139,7 +139,7 @@ export class Replacement implements Binding {
 export function definitionOf(resource: unknown): Definition {
 	if (resource instanceof Definition) return resource;
 	throw new InvalidArgumentError(
-		`Expected a resource made by resource(), token() or family(), got ${kindOf(resource)}.`,
+		`Expected a resource made by resource(), token() or family(), got ${kindOf(resource)}.${adviceFor(resource)}`,
 	);
 }
 
@@ -156,6 +156,16 @@ export function replacementsOf(bindings: readonly Binding[]): Replacement[] {
 			`Expected bindings made by provide() or override(), got ${kindOf(binding)}.`,
 		);
 	});
+}
+
+/** What is wrong with something in a resource's place, as a rule. */
+function adviceFor(value: unknown): string {
+	if (value === undefined) return " Is it used before its definition?";
+	if (typeof value === "function")
+		return " Pass a setup to resource() first; call a family with its key.";
+	return isObject(value)
+		? " If it is one, yieldscope is loaded twice: see `npm ls yieldscope`."
+		: "";
 }
 
 /** Names what a bad argument is without printing its value, which may be a secret. */
@@ -198,7 +208,7 @@ export function checkTimeout(releaseTimeout: number | undefined): void {
 	if (releaseTimeout === undefined || (typeof releaseTimeout === "number" && releaseTimeout > 0))
 		return;
 	throw new InvalidArgumentError(
-		`Expected \`releaseTimeout\` to be a positive number of milliseconds, got ${kindOf(releaseTimeout)}.`,
+		`Expected \`releaseTimeout\` to be a positive number of milliseconds, got ${typeof releaseTimeout === "number" ? releaseTimeout : kindOf(releaseTimeout)}.`,
 	);
 }
 

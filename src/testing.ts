@@ -35,8 +35,9 @@ import {
 export function expectNoOpenScopes(scope: Scope): void {
 	const { children } = scope.inspect();
 	if (children.length === 0) return;
+	const count = children.length === 1 ? "1 scope is" : `${children.length} scopes are`;
 	throw new ScopeError(
-		`${children.length} scopes are still open under "${scope.name}":\n${children.map((child) => describe(child, "  ")).join("\n")}\nClose each, or open it with withScope(), and await that.`,
+		`${count} still open under "${scope.name}":\n${children.map((child) => describe(child, "  ")).join("\n")}\nClose each, or open it with withScope(), and await that.`,
 		{ scope: scope.name },
 	);
 }

@@ -522,6 +522,18 @@ describe("InvalidArgumentError", () => {
 		expect((error as Error).message).not.toContain(secret);
 	});
 
+	it.each([
+		["a setup", async function* () {}, /Pass a setup to resource\(\)/],
+		["another copy's resource", { name: "Pool" }, /loaded twice/],
+		["undefined", undefined, /before its definition/],
+	])("guesses at what went wrong with %s in a resource's place", (_what, wanted, advice) => {
+		expect(() => provide(bad(wanted), 1)).toThrow(advice);
+	});
+
+	it("shows the number that is no duration", () => {
+		expect(() => resource(() => 1, { releaseTimeout: -1 })).toThrow(/milliseconds, got -1\.$/);
+	});
+
 	it("rejects withScope without a function", async () => {
 		const error = await rejection(withScope(bad(undefined)));
 		expect(error).toBeInstanceOf(InvalidArgumentError);

@@ -1,0 +1,45 @@
+import { existsSync, globSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { expect, it } from "vitest";
+
+const root = new URL("..", import.meta.url);
+
+/** Without fences: what is in them is no markdown. */
+function textOf(file: URL): string {
+	return readFileSync(file, "utf8").replaceAll(/^```[\s\S]*?^```/gm, "");
+}
+
+/** The anchors of a file's headings, as GitHub makes them. */
+function anchorsOf(file: URL): string[] {
+	return [...textOf(file).matchAll(/^#+ (.*)$/gm)].map(([, heading = ""]) =>
+		heading
+			.toLowerCase()
+			.replaceAll(/[^\p{L}\p{N}\s_-]/gu, "")
+			.replaceAll(" ", "-"),
+	);
+}
+
+const pages = globSync(["*.md", "docs/**/*.md"], { cwd: fileURLToPath(root) })
+	.map((page) => page.replaceAll("\\", "/"))
+	.filter((page) => !page.startsWith("docs/api/"));
+
+it.each(pages)("the links of %s lead somewhere", (page) => {
+	const file = new URL(page, root);
+	const broken = [...textOf(file).matchAll(/\]\(([^)\s]+)\)/g)]
+		.map(([, link = ""]) => link)
+		.filter((link) => !/^[a-z]+:/.test(link))
+		.filter((link) => {
+			const target = new URL(link, file);
+			const anchor = decodeURIComponent(target.hash.slice(1));
+			target.hash = "";
+			return !existsSync(target) || (anchor !== "" && !anchorsOf(target).includes(anchor));
+		});
+	expect(broken).toEqual([]);
+});
+
+it("each guide can be reached from the README", () => {
+	const links = textOf(new URL("README.md", root));
+	const guides = pages.filter((page) => page.startsWith("docs/guide/"));
+	expect(guides.length).toBeGreaterThan(0);
+	expect(guides.filter((guide) => !links.includes(`](${guide})`))).toEqual([]);
+});
