@@ -19,6 +19,7 @@ import {
 	isReleasing,
 	isWithin,
 	Owner,
+	scopesFrom,
 	setupIn,
 	visitorIn,
 } from "./owner.ts";
@@ -485,10 +486,7 @@ export function cycleError(path: readonly string[], scope: Owner): CircularDepen
 
 /** Whether a scope of that lifetime, or of that name, is open in `scope` or below. */
 function isOpenBelow(scope: Owner, lifetime: Lifetime): boolean {
-	if ((scope.lifetime ?? scope.name) === lifetime) return true;
-	for (let child = scope.lastChild; child !== undefined; child = child.previousSibling) {
-		if (isOpenBelow(child, lifetime)) return true;
-	}
+	for (const each of scopesFrom(scope)) if ((each.lifetime ?? each.name) === lifetime) return true;
 	return false;
 }
 

@@ -742,6 +742,16 @@ function logError(error: unknown): void {
 	console.error(error);
 }
 
+/** `owner` and all scopes below it. Deep nests overflow no stack. */
+export function* scopesFrom(owner: Owner): Generator<Owner, undefined, undefined> {
+	const scopes = [owner];
+	for (let scope = scopes.pop(); scope !== undefined; scope = scopes.pop()) {
+		yield scope;
+		for (let child = scope.lastChild; child !== undefined; child = child.previousSibling)
+			scopes.push(child);
+	}
+}
+
 /** Whether an owner's release has begun. */
 export function isReleasing({ state }: Owner): boolean {
 	return state === "releasing" || state === "closed";

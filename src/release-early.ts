@@ -8,6 +8,7 @@ import {
 	isReleasing,
 	isWithin,
 	type Owner,
+	scopesFrom,
 } from "./owner.ts";
 import { releaseByEdges, releaseInTurn, type Verdict } from "./release.ts";
 import { type Definition, isSame } from "./resource.ts";
@@ -178,7 +179,7 @@ function blockerOf(
 
 function dependentsOf(instance: Instance): Instance[] {
 	const dependents = new Map<Instance, Instance[]>();
-	const visit = (owner: Owner) => {
+	for (const owner of scopesFrom(instance.owner)) {
 		for (const entry of instancesOf(owner)) {
 			for (const dependency of entry.dependencies ?? []) {
 				const known = dependents.get(dependency);
@@ -186,10 +187,7 @@ function dependentsOf(instance: Instance): Instance[] {
 				else known.push(entry);
 			}
 		}
-		for (let child = owner.lastChild; child !== undefined; child = child.previousSibling)
-			visit(child);
-	};
-	visit(instance.owner);
+	}
 	const found = new Set([instance]);
 	for (const each of found)
 		for (const dependent of dependents.get(each) ?? []) found.add(dependent);

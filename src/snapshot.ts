@@ -1,5 +1,5 @@
 import type { Outcome } from "./outcome.ts";
-import { Instance, type Owner } from "./owner.ts";
+import { Instance, type Owner, scopesFrom } from "./owner.ts";
 import type { Lifetime } from "./resource.ts";
 
 /** What {@link Scope.inspect} tells of one instance. It never holds the value. */
@@ -38,12 +38,22 @@ export interface ScopeSnapshot {
 
 /** Describes a scope and those below. */
 export function snapshotOf(owner: Owner): ScopeSnapshot {
+	const root = describeScope(owner);
+	const snapshots = new Map([[owner, root]]);
+	// a parent comes before its children, and the latest child last
+	for (const each of scopesFrom(owner)) {
+		if (each === owner) continue;
+		const snapshot = describeScope(each);
+		snapshots.set(each, snapshot);
+		snapshots.get(each.parent as Owner)?.children.push(snapshot);
+	}
+	return root;
+}
+
+/** Describes a scope alone; its children are to be added. */
+function describeScope(owner: Owner) {
 	const settled = owner.entries.filter((entry) => entry instanceof Instance);
 	const live = [...settled.filter((instance) => instance.state !== "released"), ...owner.setups];
-	const children: ScopeSnapshot[] = [];
-	for (let child = owner.lastChild; child !== undefined; child = child.previousSibling) {
-		children.push(snapshotOf(child));
-	}
 	return {
 		name: owner.name,
 		lifetime: owner.lifetime,
@@ -52,7 +62,7 @@ export function snapshotOf(owner: Owner): ScopeSnapshot {
 		resources: live.sort((a, b) => a.sequence - b.sequence).map(describe),
 		callbacks: owner.entries.length - settled.length,
 		running: owner.busy,
-		children: children.reverse(),
+		children: [] as ScopeSnapshot[],
 	};
 }
 

@@ -3,7 +3,7 @@ import { closeSync } from "./close.ts";
 import { requireDisposer, syncDisposerOf } from "./disposer.ts";
 import { InvalidArgumentError, isThenable, ScopeError } from "./errors.ts";
 import type { Outcome } from "./outcome.ts";
-import { frames, type Owner } from "./owner.ts";
+import { frames, type Owner, scopesFrom } from "./owner.ts";
 import { type Binding, Definition, type Lifetime, type Resource } from "./resource.ts";
 import {
 	addBindings,
@@ -266,8 +266,6 @@ function bracket<R>(owner: Owner, fn: (scope: SyncScope) => R): R {
 
 /** Whether code of this scope, or of one below, is on the stack. */
 function isRunning(owner: Owner): boolean {
-	if (owner.waiting || owner.state === "releasing") return true;
-	for (let child = owner.lastChild; child !== undefined; child = child.previousSibling)
-		if (isRunning(child)) return true;
+	for (const each of scopesFrom(owner)) if (each.waiting || each.state === "releasing") return true;
 	return false;
 }
