@@ -418,10 +418,11 @@ export class Owner {
 		next.#controller = this.#controller;
 		next.#context = this.#context;
 		if (this.#listened !== undefined) next.listen(this.#listened);
-		for (let child = this.lastChild; child !== undefined; child = this.lastChild) {
-			child.#leaveParent();
-			child.#joinParent(next);
-		}
+		// nothing runs: all of them are held, and nobody counts them
+		for (let child = this.lastChild; child !== undefined; child = child.previousSibling)
+			child.parent = next;
+		next.lastChild = this.lastChild;
+		this.lastChild = undefined;
 		this.finish();
 	}
 

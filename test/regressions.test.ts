@@ -1,5 +1,13 @@
 import { describe, expect, it } from "vitest";
-import { openScope, type Resource, resource, type Scope, use, withScope } from "../src/index.ts";
+import {
+	openScope,
+	provide,
+	type Resource,
+	resource,
+	type Scope,
+	use,
+	withScope,
+} from "../src/index.ts";
 import { gate, logged, rejection, ticks } from "./support.ts";
 
 /** A root scope that collects what can't reach a caller. */
@@ -301,5 +309,25 @@ describe("found by the property tests", () => {
 		// a macrotask, by which an unhandled rejection would have failed the run
 		await new Promise((resolve) => setImmediate(resolve));
 		expect(await rejection(refused)).toMatchObject({ code: "YS_ERR_SCOPE_CLOSED" });
+	});
+
+	it("ends a binding with its handle, though the scope has been moved meanwhile", async () => {
+		const log: string[] = [];
+		const A = logged(log, "a");
+		const first = openScope();
+		const handle = first.bind(provide(A, "provided"));
+		const second = first.move();
+		expect(await second.use(A)).toBe("provided");
+		handle[Symbol.dispose]();
+		expect(await second.use(A)).toBe("a");
+		await second.disposeAsync();
+	});
+
+	it("closes the held children of a moved scope latest first", async () => {
+		const log: string[] = [];
+		const first = openScope();
+		for (const name of ["a", "b", "c"]) await openScope({ parent: first }).use(logged(log, name));
+		await first.move().disposeAsync();
+		expect(log.slice(3)).toEqual(["-c:incomplete", "-b:incomplete", "-a:incomplete"]);
 	});
 });
