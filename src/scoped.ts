@@ -109,7 +109,8 @@ function drive(
 			scope.complete();
 			return result;
 		} catch (error) {
-			scope.fail(error);
+			// known to the consumer, if it isn't the one that closes the scope
+			ownerOf(scope).fail(error, scope.disposed);
 			throw error;
 		} finally {
 			// if the parent closes the scope, that waits for this

@@ -1,14 +1,16 @@
 import { describe, expect, it } from "vitest";
 import {
+	currentScope,
 	openScope,
 	provide,
 	type Resource,
 	resource,
 	type Scope,
+	scoped,
 	use,
 	withScope,
 } from "../src/index.ts";
-import { gate, logged, rejection, ticks } from "./support.ts";
+import { expectSuppressed, gate, logged, rejection, ticks } from "./support.ts";
 
 /** A root scope that collects what can't reach a caller. */
 function reporting(reported: unknown[]): Scope {
@@ -329,5 +331,18 @@ describe("found by the property tests", () => {
 		for (const name of ["a", "b", "c"]) await openScope({ parent: first }).use(logged(log, name));
 		await first.move().disposeAsync();
 		expect(log.slice(3)).toEqual(["-c:incomplete", "-b:incomplete", "-a:incomplete"]);
+	});
+
+	it("rejects with all that went wrong when an aborted scoped generator throws something else", async () => {
+		const reason = new Error("enough");
+		const thrown = new Error("work");
+		const numbers = scoped({}, async function* () {
+			yield 1;
+			currentScope().abort(reason);
+			throw thrown;
+		});
+		const iterator = numbers();
+		await iterator.next();
+		expectSuppressed(await rejection(iterator.next()), thrown, reason);
 	});
 });
