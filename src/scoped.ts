@@ -111,7 +111,8 @@ function drive(
 		} catch (error) {
 			// known to the consumer, if it isn't the one that closes the scope
 			ownerOf(scope).fail(error, scope.disposed);
-			throw error;
+			const { outcome } = scope;
+			throw scope.disposed || outcome.type !== "failure" ? error : outcome.error;
 		} finally {
 			// if the parent closes the scope, that waits for this
 			if (!scope.disposed) await scope.disposeAsync();

@@ -345,4 +345,25 @@ describe("found by the property tests", () => {
 		await iterator.next();
 		expectSuppressed(await rejection(iterator.next()), thrown, reason);
 	});
+
+	it("rejects with an aborted scoped generator's own reason when it hands on an outer abort's", async () => {
+		const outer = new Error("outer");
+		const own = new Error("own");
+		const controller = new AbortController();
+		await withScope(async (scope) => {
+			scope.cancel(outer);
+			const numbers = scoped(
+				{},
+				async function* () {
+					yield 1;
+					controller.abort(own);
+					throw outer;
+				},
+				{ signal: controller.signal },
+			);
+			const iterator = numbers();
+			await iterator.next();
+			expect(await rejection(iterator.next())).toBe(own);
+		});
+	});
 });
