@@ -340,7 +340,7 @@ export class Owner {
 	/** Counts uses, for all scopes that one root encloses. */
 	clock: { now: number };
 	#controller: AbortController | undefined;
-	#waiters: Set<() => void> | undefined;
+	#waiters: Set<(aborted: Owner) => void> | undefined;
 	#context: AsyncResource | undefined = new AsyncResource("yieldscope");
 	#listened: AbortSignal | undefined;
 	#unlisten: (() => void) | undefined;
@@ -417,6 +417,7 @@ export class Owner {
 		next.afterWork = this.afterWork;
 		next.#controller = this.#controller;
 		next.#context = this.#context;
+		next.#waiters = this.#waiters;
 		if (this.#listened !== undefined) next.listen(this.#listened);
 		// nothing runs: all of them are held, and nobody counts them
 		for (let child = this.lastChild; child !== undefined; child = child.previousSibling)
@@ -520,7 +521,7 @@ export class Owner {
 		this.aborted = { reason };
 		this.#controller?.abort(reason);
 		for (const instance of this.setups) instance.abandon(this.acquireAborted(instance));
-		for (const giveUp of this.#waiters ?? []) giveUp();
+		for (const giveUp of this.#waiters ?? []) giveUp(this);
 	}
 
 	acquireAborted({ definition, creator }: Instance): AcquireAbortedError {
@@ -536,12 +537,13 @@ export class Owner {
 		if (instance.owner === this) return instance.promise;
 		this.#waiters ??= new Set();
 		const waiters = this.#waiters;
-		let giveUp = ignore;
+		let giveUp: (aborted: Owner) => void = ignore;
 		const aborted = new Promise((_resolve, reject) => {
-			giveUp = () => {
+			// another scope, if this one has been moved
+			giveUp = (by) => {
 				instance.waiting--;
 				instance.deserted = true;
-				reject(this.acquireAborted(instance));
+				reject(by.acquireAborted(instance));
 			};
 		});
 		waiters.add(giveUp);

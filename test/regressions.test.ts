@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import {
+	AcquireAbortedError,
 	currentScope,
 	openScope,
 	provide,
@@ -10,7 +11,7 @@ import {
 	use,
 	withScope,
 } from "../src/index.ts";
-import { expectSuppressed, gate, logged, rejection, ticks } from "./support.ts";
+import { expectError, expectSuppressed, gate, logged, rejection, ticks } from "./support.ts";
 
 /** A root scope that collects what can't reach a caller. */
 function reporting(reported: unknown[]): Scope {
@@ -365,5 +366,22 @@ describe("found by the property tests", () => {
 			await iterator.next();
 			expect(await rejection(iterator.next())).toBe(own);
 		});
+	});
+
+	it("sends away who waits in an aborted scope that was moved meanwhile", async () => {
+		const app = openScope({ lifetime: "app" });
+		const started = gate();
+		const Slow = resource(() => started.promise, { lifetime: "app" });
+		const scope = openScope({ parent: app });
+		const waiting = scope.use(Slow);
+		const reason = new Error("enough");
+		const moved = scope.move();
+		moved.abort(reason);
+		const error = await rejection(waiting);
+		expectError(error, AcquireAbortedError, "YS_ERR_ACQUIRE_ABORTED");
+		expect(error.cause).toBe(reason);
+		started.open();
+		await moved.disposeAsync();
+		await app.disposeAsync();
 	});
 });
