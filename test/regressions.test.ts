@@ -7,6 +7,7 @@ import {
 	type Resource,
 	resource,
 	type Scope,
+	ScopeError,
 	scoped,
 	use,
 	withScope,
@@ -384,4 +385,28 @@ describe("found by the property tests", () => {
 		await moved.disposeAsync();
 		await app.disposeAsync();
 	});
+
+	it.each(["its own scope", "the scope around"])(
+		"refuses to let a scoped generator wait for the close of %s",
+		async (which) => {
+			const log: string[] = [];
+			const outer = openScope();
+			const numbers = scoped(
+				{ a: logged(log, "a") },
+				async function* () {
+					yield 1;
+					const own = currentScope();
+					const error = await rejection((which === "its own scope" ? own : outer).disposeAsync());
+					expectError(error, ScopeError, "YS_ERR_SCOPE");
+					yield 2;
+				},
+				{ parent: outer },
+			);
+			const iterator = numbers();
+			await iterator.next();
+			expect(await iterator.next()).toEqual({ value: 2, done: false });
+			await outer.disposeAsync();
+			expect(log).toEqual(["+a", "-a:incomplete"]);
+		},
+	);
 });
