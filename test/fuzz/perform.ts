@@ -90,6 +90,9 @@ class Performance {
 	readonly #manner: Manner;
 	readonly #sync: boolean;
 	readonly #resources: Resource<unknown>[] = [];
+	/** The setups of the families' members. */
+	readonly #setups = new Map<number, (context: SetupContext) => SetupResult<unknown>>();
+	readonly #families = { any: this.#family(undefined), app: this.#family("app") };
 	/** How often each resource has been acquired. */
 	readonly #acquired = new Map<number, number>();
 	readonly #tick: () => number;
@@ -122,6 +125,10 @@ class Performance {
 
 	// -- resources --------------------------------------------------------------------------------------------------
 
+	#family(lifetime: string | undefined): (index: number) => Resource<unknown> {
+		return family((index: number, context) => this.#setups.get(index)?.(context), { lifetime });
+	}
+
 	#define(ingredient: Ingredient, index: number): Resource<unknown> {
 		const { kind, needs, isApp } = ingredient;
 		const { injects, keyed } = this.#manner;
@@ -147,11 +154,11 @@ class Performance {
 		const dependencies = Object.fromEntries(
 			needs.map((need, i) => [`need${i}`, this.#resources[need] as Resource<unknown>]),
 		);
+		if (keyed[index] && injected)
+			return family(dependencies, (_, _key: number, context) => begin(context), options)(index);
 		if (keyed[index]) {
-			const member = injected
-				? family(dependencies, (_, _key: number, context) => begin(context), options)
-				: family((_key: number, context) => begin(context), options);
-			return member(index);
+			this.#setups.set(index, begin);
+			return this.#families[isApp ? "app" : "any"](index);
 		}
 		return injected
 			? resource(dependencies, (_, context) => begin(context), options)
