@@ -6,13 +6,14 @@ import { type Binding, replacementsOf } from "./resource.ts";
 export function addBindings(owner: Owner, bindings: readonly Binding[]): Disposable {
 	if (owner.state !== "open") throw closedError(owner, "bind in");
 	const added = replacementsOf(bindings);
-	owner.bindings = [...(owner.bindings ?? []), ...added];
+	owner.bindings ??= [];
+	// the list goes along when the scope moves
+	const list = owner.bindings;
+	list.push(...added);
 	return {
 		[Symbol.dispose]() {
-			const left = owner.bindings?.slice() ?? [];
 			// one of each: another handle may hold the same
-			for (const binding of added.splice(0)) left.splice(left.lastIndexOf(binding), 1);
-			if (owner.bindings !== undefined) owner.bindings = left;
+			for (const binding of added.splice(0)) list.splice(list.lastIndexOf(binding), 1);
 		},
 	};
 }

@@ -26,12 +26,20 @@ export function close(owner: Owner): Promise<void> | undefined {
 export function closeSync(owner: Owner): undefined {
 	if (owner.state !== "open") return;
 	owner.state = "releasing";
-	for (let child = heldChild(owner); child !== undefined; child = heldChild(owner)) {
-		child.enterContext(child, closeSync, child);
-		if (child.failure?.isNews) owner.fail(child.failure.combined());
+	const scopes = [owner];
+	for (let scope = scopes.at(-1); scope !== undefined; scope = scopes.at(-1)) {
+		const child = heldChild(scope);
+		if (child !== undefined) {
+			child.state = "releasing";
+			scopes.push(child);
+			continue;
+		}
+		scopes.pop();
+		if (scope === owner) releaseSync(scope);
+		else scope.enterContext(scope, releaseSync, scope);
+		scope.finish();
+		if (scope !== owner && scope.failure?.isNews) scopes.at(-1)?.fail(scope.failure.combined());
 	}
-	releaseSync(owner);
-	owner.finish();
 }
 
 /** Waits until nothing runs any more and all work is done. What runs may start more. */

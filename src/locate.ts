@@ -1,7 +1,7 @@
 import { LifetimeError, NotProvidedError } from "./errors.ts";
 import { type Frame, requesterOf, setupIn } from "./frame.ts";
 import type { Instance } from "./instance.ts";
-import { isWithin, type Owner } from "./owner.ts";
+import { isWithin, type Owner, scopesFrom } from "./owner.ts";
 import { detailsOf, placeText } from "./path.ts";
 import { type Definition, isSame, type Lifetime, type Replacement } from "./resource.ts";
 
@@ -117,10 +117,7 @@ function isOpenedIn(owner: Owner, instance: Instance): boolean {
 
 /** Whether a scope of that lifetime, or of that name, is open in `scope` or below. */
 function isOpenBelow(scope: Owner, lifetime: Lifetime): boolean {
-	if ((scope.lifetime ?? scope.name) === lifetime) return true;
-	for (let child = scope.children.last; child !== undefined; child = child.previous) {
-		if (isOpenBelow(child, lifetime)) return true;
-	}
+	for (const each of scopesFrom(scope)) if ((each.lifetime ?? each.name) === lifetime) return true;
 	return false;
 }
 

@@ -54,7 +54,7 @@ export class Owner implements Linked {
 	/** Setups in flight. */
 	readonly setups: List<Instance> = new List();
 	/** The scopes below that are still open. */
-	readonly children: List<Owner> = new List();
+	children: List<Owner> = new List();
 	previous: Owner | undefined;
 	next: Owner | undefined;
 	/** Whether a setup has failed: others may try it again. */
@@ -77,7 +77,7 @@ export class Owner implements Linked {
 	/** Counts uses, for all scopes that one root encloses. */
 	clock: { now: number };
 	#controller: AbortController | undefined;
-	#waiters: Set<() => void> | undefined;
+	#waiters: Set<(aborted: Owner) => void> | undefined;
 	#context: AsyncResource | undefined = new AsyncResource("yieldscope");
 	#listened: AbortSignal | undefined;
 	#unlisten: (() => void) | undefined;
@@ -146,11 +146,12 @@ export class Owner implements Linked {
 		next.afterWork = this.afterWork;
 		next.#controller = this.#controller;
 		next.#context = this.#context;
+		next.#waiters = this.#waiters;
 		if (this.#listened !== undefined) next.listen(this.#listened);
-		for (const child of this.children.toArray()) {
-			child.#leaveParent();
-			child.#joinParent(next);
-		}
+		// nothing runs: all of them are held, and nobody counts them
+		next.children = this.children;
+		this.children = new List();
+		for (const child of next.children.toArray()) child.parent = next;
 		this.finish();
 	}
 
@@ -248,7 +249,7 @@ export class Owner implements Linked {
 		this.aborted = { reason };
 		this.#controller?.abort(reason);
 		for (const instance of this.setups.toArray()) instance.abandon(this.acquireAborted(instance));
-		for (const giveUp of this.#waiters ?? []) giveUp();
+		for (const giveUp of this.#waiters ?? []) giveUp(this);
 	}
 
 	acquireAborted({ definition, creator }: Instance): AcquireAbortedError {
@@ -264,12 +265,13 @@ export class Owner implements Linked {
 		if (instance.owner === this) return instance.promise;
 		this.#waiters ??= new Set();
 		const waiters = this.#waiters;
-		let giveUp = ignore;
+		let giveUp: (aborted: Owner) => void = ignore;
 		const aborted = new Promise((_resolve, reject) => {
-			giveUp = () => {
+			// another scope, if this one has been moved
+			giveUp = (by) => {
 				instance.waiting--;
 				instance.deserted = true;
-				reject(this.acquireAborted(instance));
+				reject(by.acquireAborted(instance));
 			};
 		});
 		waiters.add(giveUp);
@@ -420,6 +422,16 @@ function causeOf(error: unknown): unknown {
 function logError(error: unknown): void {
 	// biome-ignore lint/suspicious/noConsole: the default of onReleaseError
 	console.error(error);
+}
+
+/** `owner` and all scopes below it. Deep nests overflow no stack. */
+export function* scopesFrom(owner: Owner): Generator<Owner, undefined, undefined> {
+	const scopes = [owner];
+	for (let scope = scopes.pop(); scope !== undefined; scope = scopes.pop()) {
+		yield scope;
+		for (let child = scope.children.last; child !== undefined; child = child.previous)
+			scopes.push(child);
+	}
 }
 
 /** Whether an owner's release has begun. */

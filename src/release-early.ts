@@ -4,7 +4,7 @@ import { type Entry, Instance, ignore } from "./instance.ts";
 import { List } from "./list.ts";
 import { locate } from "./locate.ts";
 import { Failure } from "./outcome.ts";
-import { isReleasing, isWithin, Owner } from "./owner.ts";
+import { isReleasing, isWithin, Owner, scopesFrom } from "./owner.ts";
 import { releaseByEdges, releaseInTurn, type Unit, type Verdict } from "./release.ts";
 import { type Definition, isSame } from "./resource.ts";
 
@@ -217,7 +217,7 @@ function blockerOf(
 
 function dependentsOf(instance: Instance): Instance[] {
 	const dependents = new Map<Instance, Instance[]>();
-	const visit = (owner: Owner) => {
+	for (const owner of scopesFrom(instance.owner)) {
 		for (const entry of instancesOf(owner)) {
 			for (const dependency of entry.dependencies ?? []) {
 				const known = dependents.get(dependency);
@@ -225,9 +225,7 @@ function dependentsOf(instance: Instance): Instance[] {
 				else known.push(entry);
 			}
 		}
-		for (let child = owner.children.last; child !== undefined; child = child.previous) visit(child);
-	};
-	visit(instance.owner);
+	}
 	const found = new Set([instance]);
 	for (const each of found)
 		for (const dependent of dependents.get(each) ?? []) found.add(dependent);

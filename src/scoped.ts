@@ -1,4 +1,5 @@
 import { openScope, tryCurrentScope, useAll, withScope } from "./ambient.ts";
+import { frames, Task } from "./frame.ts";
 import { ignore } from "./instance.ts";
 import { checkCallback, closedError } from "./open.ts";
 import { type Dependencies, dependenciesOf, type Values } from "./resource.ts";
@@ -92,12 +93,20 @@ function drive(
 	inner: Generator | AsyncGenerator,
 	{ releaseTimeout }: ScopeOptions,
 ): AnyGenerator {
-	let step: Promise<unknown> | undefined;
+	const owner = ownerOf(scope);
+	let step: Promise<IteratorResult<unknown>> | undefined;
 	const go = (method: "next" | "return" | "throw") => (value: unknown) => {
-		if (method === "next" && scope.disposed) throw closedError(ownerOf(scope), "iterate in");
-		const result = Promise.resolve(scope.run(() => inner[method](value)));
-		step = result;
-		return result;
+		if (method === "next" && scope.disposed) throw closedError(owner, "iterate in");
+		// the scope's close waits for it, so that it must not wait for that
+		const task = new Task(owner);
+		step = frames.run(task, async () => {
+			try {
+				return await inner[method](value);
+			} finally {
+				task.pending = false;
+			}
+		});
+		return step;
 	};
 	const steps = { next: go("next"), return: go("return"), throw: go("throw") };
 	const outer = (async function* (): AnyGenerator {
@@ -110,8 +119,10 @@ function drive(
 			scope.complete();
 			return result;
 		} catch (error) {
-			scope.fail(error);
-			throw error;
+			// known to the consumer, if it isn't the one that closes the scope
+			owner.fail(error, scope.disposed);
+			const { outcome } = scope;
+			throw scope.disposed || outcome.type !== "failure" ? error : outcome.error;
 		} finally {
 			// if the parent closes the scope, that waits for this
 			if (!scope.disposed) await scope.disposeAsync();

@@ -1,6 +1,6 @@
 import { Instance } from "./instance.ts";
 import type { Outcome } from "./outcome.ts";
-import type { Owner } from "./owner.ts";
+import { type Owner, scopesFrom } from "./owner.ts";
 import type { Lifetime } from "./resource.ts";
 
 /** What {@link Scope.inspect} tells of one instance. It never holds the value. */
@@ -37,11 +37,23 @@ export interface ScopeSnapshot {
 
 /** Describes a scope and those below. */
 export function snapshotOf(owner: Owner): ScopeSnapshot {
+	const root = describeScope(owner);
+	const snapshots = new Map([[owner, root]]);
+	// a parent comes before its children, and the latest child last
+	for (const each of scopesFrom(owner)) {
+		if (each === owner) continue;
+		const snapshot = describeScope(each);
+		snapshots.set(each, snapshot);
+		snapshots.get(each.parent as Owner)?.children.push(snapshot);
+	}
+	return root;
+}
+
+/** Describes a scope alone; its children are to be added. */
+function describeScope(owner: Owner) {
 	const entries = owner.entries.toArray();
 	const settled = entries.filter((entry) => entry instanceof Instance);
 	const live = [...settled, ...owner.setups.toArray()];
-	const children: ScopeSnapshot[] = [];
-	for (const child of owner.children.toArray()) children.push(snapshotOf(child));
 	return {
 		name: owner.name,
 		lifetime: owner.lifetime,
@@ -50,7 +62,7 @@ export function snapshotOf(owner: Owner): ScopeSnapshot {
 		resources: live.sort((a, b) => a.sequence - b.sequence).map(describe),
 		callbacks: entries.length - settled.length,
 		running: owner.busy,
-		children,
+		children: [] as ScopeSnapshot[],
 	};
 }
 

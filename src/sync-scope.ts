@@ -7,7 +7,7 @@ import { InvalidArgumentError, isThenable, ScopeError } from "./errors.ts";
 import { frames } from "./frame.ts";
 import { checkCallback, checkMovable, openFrame, openOwner } from "./open.ts";
 import type { Outcome } from "./outcome.ts";
-import type { Owner } from "./owner.ts";
+import { type Owner, scopesFrom } from "./owner.ts";
 import { type Binding, Definition, type Lifetime, type Resource } from "./resource.ts";
 import { parentOwner, type Scope, type ScopeOptions } from "./scope.ts";
 import { type ScopeSnapshot, snapshotOf } from "./snapshot.ts";
@@ -259,8 +259,6 @@ function bracket<R>(owner: Owner, fn: (scope: SyncScope) => R): R {
 
 /** Whether code of this scope, or of one below, is on the stack. */
 function isRunning(owner: Owner): boolean {
-	if (owner.waiting || owner.state === "releasing") return true;
-	for (let child = owner.children.last; child !== undefined; child = child.previous)
-		if (isRunning(child)) return true;
+	for (const each of scopesFrom(owner)) if (each.waiting || each.state === "releasing") return true;
 	return false;
 }

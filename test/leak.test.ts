@@ -1,4 +1,7 @@
 import { AsyncLocalStorage, AsyncResource } from "node:async_hooks";
+import { execFile } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import { describe, expect, it } from "vitest";
 import {
 	openScope,
@@ -30,6 +33,25 @@ async function heap(): Promise<number> {
 class Big {
 	readonly data = new Array(1000).fill(0);
 }
+
+const isNode = !("Bun" in globalThis || "Deno" in globalThis);
+
+describe.runIf(isNode)("a long-lived parent", () => {
+	/** A million, say, in `LEAK_SCOPES` takes ten seconds or more. */
+	const COUNT = Number(process.env.LEAK_SCOPES ?? 100_000);
+
+	it(`is as it was after ${COUNT.toLocaleString("en")} scopes of three generators each`, async () => {
+		const program = fileURLToPath(new URL("leak/many-scopes.ts", import.meta.url));
+		const { stdout } = await promisify(execFile)(process.execPath, [
+			...["--expose-gc", program, String(COUNT)],
+		]);
+		const { growth, released, left } = JSON.parse(stdout);
+		expect(released).toBe(3 * COUNT);
+		expect(left).toEqual({ resources: 1, children: 0 });
+		// a byte for each: the smallest of objects takes sixteen
+		expect(growth).toBeLessThan(COUNT);
+	}, 300_000);
+});
 
 describe.skipIf(gc === undefined)("heap", () => {
 	const COUNT = 100_000;

@@ -1,6 +1,18 @@
 import { describe, expect, it } from "vitest";
-import { openScope, type Resource, resource, type Scope, use, withScope } from "../src/index.ts";
-import { gate, logged, rejection, ticks } from "./support.ts";
+import {
+	AcquireAbortedError,
+	currentScope,
+	openScope,
+	provide,
+	type Resource,
+	resource,
+	type Scope,
+	ScopeError,
+	scoped,
+	use,
+	withScope,
+} from "../src/index.ts";
+import { expectError, expectSuppressed, gate, logged, rejection, ticks } from "./support.ts";
 
 /** A root scope that collects what can't reach a caller. */
 function reporting(reported: unknown[]): Scope {
@@ -302,4 +314,99 @@ describe("found by the property tests", () => {
 		await new Promise((resolve) => setImmediate(resolve));
 		expect(await rejection(refused)).toMatchObject({ code: "YS_ERR_SCOPE_CLOSED" });
 	});
+
+	it("ends a binding with its handle, though the scope has been moved meanwhile", async () => {
+		const log: string[] = [];
+		const A = logged(log, "a");
+		const first = openScope();
+		const handle = first.bind(provide(A, "provided"));
+		const second = first.move();
+		expect(await second.use(A)).toBe("provided");
+		handle[Symbol.dispose]();
+		expect(await second.use(A)).toBe("a");
+		await second.disposeAsync();
+	});
+
+	it("closes the held children of a moved scope latest first", async () => {
+		const log: string[] = [];
+		const first = openScope();
+		for (const name of ["a", "b", "c"]) await openScope({ parent: first }).use(logged(log, name));
+		await first.move().disposeAsync();
+		expect(log.slice(3)).toEqual(["-c:incomplete", "-b:incomplete", "-a:incomplete"]);
+	});
+
+	it("rejects with all that went wrong when an aborted scoped generator throws something else", async () => {
+		const reason = new Error("enough");
+		const thrown = new Error("work");
+		const numbers = scoped({}, async function* () {
+			yield 1;
+			currentScope().abort(reason);
+			throw thrown;
+		});
+		const iterator = numbers();
+		await iterator.next();
+		expectSuppressed(await rejection(iterator.next()), thrown, reason);
+	});
+
+	it("rejects with an aborted scoped generator's own reason when it hands on an outer abort's", async () => {
+		const outer = new Error("outer");
+		const own = new Error("own");
+		const controller = new AbortController();
+		await withScope(async (scope) => {
+			scope.cancel(outer);
+			const numbers = scoped(
+				{},
+				async function* () {
+					yield 1;
+					controller.abort(own);
+					throw outer;
+				},
+				{ signal: controller.signal },
+			);
+			const iterator = numbers();
+			await iterator.next();
+			expect(await rejection(iterator.next())).toBe(own);
+		});
+	});
+
+	it("sends away who waits in an aborted scope that was moved meanwhile", async () => {
+		const app = openScope({ lifetime: "app" });
+		const started = gate();
+		const Slow = resource(() => started.promise, { lifetime: "app" });
+		const scope = openScope({ parent: app });
+		const waiting = scope.use(Slow);
+		const reason = new Error("enough");
+		const moved = scope.move();
+		moved.abort(reason);
+		const error = await rejection(waiting);
+		expectError(error, AcquireAbortedError, "YS_ERR_ACQUIRE_ABORTED");
+		expect(error.cause).toBe(reason);
+		started.open();
+		await moved.disposeAsync();
+		await app.disposeAsync();
+	});
+
+	it.each(["its own scope", "the scope around"])(
+		"refuses to let a scoped generator wait for the close of %s",
+		async (which) => {
+			const log: string[] = [];
+			const outer = openScope();
+			const numbers = scoped(
+				{ a: logged(log, "a") },
+				async function* () {
+					yield 1;
+					const own = currentScope();
+					const error = await rejection((which === "its own scope" ? own : outer).disposeAsync());
+					expectError(error, ScopeError, "YS_ERR_SCOPE");
+					yield 2;
+				},
+				{ parent: outer },
+			);
+			const iterator = numbers();
+			await iterator.next();
+			expect(await iterator.next()).toEqual({ value: 2, done: false });
+			await outer.disposeAsync();
+			expect(log).toEqual(["+a", "-a:incomplete"]);
+		},
+	);
 });

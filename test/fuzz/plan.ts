@@ -78,7 +78,24 @@ export type Step =
 			readonly wait: Wait;
 	  }
 	| { readonly do: "release"; readonly resource: number; readonly wait: Wait }
-	| { readonly do: "abort" | "cancel" | "complete" | "fail" | "throw" }
+	| { readonly do: "abort" | "signal" | "cancel" | "complete" | "fail" | "throw" }
+	/** The steps go on in the scope to which everything is moved. */
+	| { readonly do: "move"; readonly steps: readonly Step[] }
+	/** Bindings for as long as the steps take. */
+	| {
+			readonly do: "bind";
+			readonly bindings: ScopePlan["bindings"];
+			readonly steps: readonly Step[];
+	  }
+	/** A generator, which is read to its end, stopped or thrown into before its second part, or left to whoever closes it. */
+	| {
+			readonly do: "iterate";
+			readonly options: ScopePlan;
+			readonly steps: readonly Step[];
+			readonly rest: readonly Step[];
+			readonly reader: "reads" | "stops" | "throws" | "leaves";
+			readonly wait: Wait;
+	  }
 	| { readonly do: "close"; readonly which: "own" | "app"; readonly wait: Wait }
 	| { readonly do: "float"; readonly steps: readonly Step[] };
 
@@ -110,6 +127,11 @@ const ending = fc.constantFrom<Ending>("complete", "complete", "fail", "nothing"
 const lifetime = fc.constantFrom<LifetimePlan>(undefined, undefined, "app", "request", "handler");
 const noLifetime = fc.constantFrom<LifetimePlan>(undefined, undefined, undefined, "request", "app");
 
+const bindings = fc.array(
+	fc.record({ replaced: number, by: fc.option(number, { nil: undefined }) }),
+	{ maxLength: 2 },
+);
+
 const scopePlan: fc.Arbitrary<ScopePlan> = fc.record({
 	lifetime: fc.constantFrom<ScopePlan["lifetime"]>(
 		undefined,
@@ -119,12 +141,7 @@ const scopePlan: fc.Arbitrary<ScopePlan> = fc.record({
 		"task",
 	),
 	concurrent: rarely,
-	bindings: fc.oneof(
-		{ weight: 3, arbitrary: fc.constant([]) },
-		fc.array(fc.record({ replaced: number, by: fc.option(number, { nil: undefined }) }), {
-			maxLength: 2,
-		}),
-	),
+	bindings: fc.oneof({ weight: 3, arbitrary: fc.constant([]) }, bindings),
 });
 
 const tick = fc.record({ do: fc.constant("tick" as const), ticks });
@@ -198,6 +215,32 @@ function steps(depth: number, wide: boolean, inSetup: boolean, tame = false): fc
 					}),
 				},
 				{ weight: 1, arbitrary: fc.record({ do: fc.constant("float" as const), steps: inner }) },
+				{
+					weight: 1,
+					arbitrary: fc.record({ do: fc.constant("bind" as const), bindings, steps: inner }),
+				},
+			);
+		}
+		if (!inSetup) {
+			nested.push(
+				{ weight: 1, arbitrary: fc.record({ do: fc.constant("move" as const), steps: inner }) },
+				{
+					weight: 2,
+					arbitrary: fc.record({
+						do: fc.constant("iterate" as const),
+						options: scopePlan,
+						steps: inner,
+						rest: inner,
+						reader: fc.constantFrom(
+							"reads" as const,
+							"reads" as const,
+							"stops" as const,
+							"throws" as const,
+							"leaves" as const,
+						),
+						wait,
+					}),
+				},
 			);
 		}
 	}
@@ -213,6 +256,7 @@ function steps(depth: number, wide: boolean, inSetup: boolean, tame = false): fc
 					arbitrary: fc.record({
 						do: fc.constantFrom(
 							"abort" as const,
+							"signal" as const,
 							"cancel" as const,
 							"complete" as const,
 							"fail" as const,

@@ -36,6 +36,7 @@ function usedBy(steps: readonly Step[]): number[] {
 	return steps.flatMap((step) => {
 		if (step.do === "use") return [step.resource];
 		if (step.do === "use all") return [...step.resources];
+		if (step.do === "iterate") return usedBy([...step.steps, ...step.rest]);
 		return "steps" in step ? usedBy(step.steps) : [];
 	});
 }

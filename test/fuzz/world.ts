@@ -1,5 +1,6 @@
 import {
 	type Binding,
+	currentScope,
 	openScope,
 	override,
 	provide,
@@ -12,6 +13,7 @@ import {
 	type SetupContext,
 	type SetupResult,
 	SuppressedError,
+	scoped,
 	tryCurrentScope,
 	use,
 	useAll,
@@ -31,8 +33,8 @@ export class Injected extends Error {}
 /** One acquisition, as its setup and its release see it. */
 export class Life {
 	readonly resource: number;
-	/** The scope that its setup was told of. */
-	readonly scope: Scope;
+	/** The scope that its setup was told of, or to which that was moved. */
+	scope: Scope;
 	/** Whether anybody can see its release. */
 	readonly releasable: boolean;
 	readonly dependents = new Set<Life>();
@@ -60,7 +62,7 @@ type Setup = (values: readonly Value[], context: SetupContext) => SetupResult<Va
 
 /** Code that its scope has to wait for before it releases anything. */
 interface Work {
-	readonly scope: Scope;
+	scope: Scope;
 	readonly kind: string;
 }
 
@@ -76,6 +78,8 @@ interface Story {
 	/** Whose setup opened it, which then is in charge of it. */
 	readonly opener: Life | undefined;
 	completed: boolean;
+	/** Whether whoever holds it can move it. */
+	readonly movable: boolean;
 }
 
 /** Where a step runs. */
@@ -109,7 +113,7 @@ export class World {
 	/** Errors that nobody can have been waiting for. */
 	readonly #owed = new Set<Injected>();
 	/** Uses that are still to settle. */
-	readonly #waiting = new Set<{ readonly scope: Scope; readonly what: string }>();
+	readonly #waiting = new Set<{ scope: Scope; readonly what: string }>();
 	/** Promises that nobody awaits until the end. */
 	readonly #forgotten: {
 		readonly promise: PromiseLike<unknown>;
@@ -118,6 +122,10 @@ export class World {
 	}[] = [];
 	readonly #works = new Set<Work>();
 	readonly #stories = new Map<Scope, Story>();
+	/** What aborts a scope from outside. */
+	readonly #controllers = new Map<Scope, AbortController>();
+	/** Where what was moved has gone. */
+	readonly #moved = new Map<Scope, Scope>();
 	readonly #callbacks: { readonly what: string; runs: number }[] = [];
 	/** Early releases under way, by resource. */
 	readonly #early: number[] = [];
@@ -272,6 +280,7 @@ export class World {
 			plan,
 			held,
 			completed: false,
+			movable: false,
 		};
 	}
 
@@ -281,9 +290,18 @@ export class World {
 	}
 
 	#options(plan: ScopePlan): ScopeOptions & { readonly name: string } {
+		return {
+			name: `S${this.#scopes++}${plan.lifetime === undefined ? "" : `(${plan.lifetime})`}`,
+			lifetime: plan.lifetime,
+			release: plan.concurrent ? "concurrent" : "sequential",
+			bindings: this.#bindings(plan.bindings),
+		};
+	}
+
+	#bindings(plans: ScopePlan["bindings"]): Binding[] {
 		const count = this.plan.resources.length;
 		const bindings: Binding[] = [];
-		for (const { replaced, by } of plan.bindings) {
+		for (const { replaced, by } of plans) {
 			const index = replaced % count;
 			const target = this.#resources[index] as Resource<Value>;
 			const other = by === undefined ? undefined : pick(by, limitOf(this.plan, index));
@@ -291,12 +309,7 @@ export class World {
 			else if (other !== index)
 				bindings.push(override(target, this.#resources[other] as Resource<Value>));
 		}
-		return {
-			name: `S${this.#scopes++}${plan.lifetime === undefined ? "" : `(${plan.lifetime})`}`,
-			lifetime: plan.lifetime,
-			release: plan.concurrent ? "concurrent" : "sequential",
-			bindings,
-		};
+		return bindings;
 	}
 
 	#end(scope: Scope, ending: Plan["ending"]): void {
@@ -387,7 +400,7 @@ export class World {
 			world.#startRelease(life, seen);
 			if (plan.releaseUses !== undefined) await world.#useInRelease(life, plan.releaseUses, limit);
 			await pause(plan.releaseTicks);
-			if (tryCurrentScope() !== context.scope)
+			if (tryCurrentScope() !== life.scope)
 				world.#violate(`release of ${world.#name(life)} isn't in its scope`);
 			world.#endRelease(life, world.#fails(plan, seen));
 			if (plan.reply === "yield twice") yield { life };
@@ -713,18 +726,17 @@ export class World {
 			}
 			case "scope": {
 				const options = this.#options(step.options);
+				const controller = new AbortController();
 				let own: Scope | undefined;
-				const result = withScope(
-					{ ...options, ...(place.life === undefined ? {} : {}) },
-					(inner) => {
-						own = inner;
-						this.#record(`open ${inner.name}`);
-						this.#stories.set(inner, this.#story(step.options, false));
-						return this.#part(inner, "body", () =>
-							this.#steps(step.steps, { scope: inner, life, limit }),
-						);
-					},
-				);
+				const result = withScope({ ...options, signal: controller.signal }, (inner) => {
+					own = inner;
+					this.#record(`open ${inner.name}`);
+					this.#stories.set(inner, this.#story(step.options, false));
+					this.#controllers.set(inner, controller);
+					return this.#part(inner, "body", () =>
+						this.#steps(step.steps, { scope: inner, life, limit }),
+					);
+				});
 				const done = () => {
 					const story = own && this.#stories.get(own);
 					const why = story?.spoilt ?? story?.failedRelease;
@@ -736,6 +748,21 @@ export class World {
 				const opened = this.#open(step, place);
 				opened.catch((error) => this.#caught(error));
 				return await this.#wait(opened, step.wait, "open");
+			}
+			case "iterate": {
+				const iterated = this.#iterate(step, place);
+				iterated.catch((error) => this.#caught(error));
+				return await this.#wait(iterated, step.wait, `generator in ${scope.name}`);
+			}
+			case "move":
+				return await this.#move(step, place);
+			case "bind": {
+				const handle = scope.bind(...this.#bindings(step.bindings));
+				try {
+					return await this.#steps(step.steps, place);
+				} finally {
+					handle[Symbol.dispose]();
+				}
 			}
 			case "release": {
 				const index = pick(step.resource, limit);
@@ -755,6 +782,15 @@ export class World {
 				if (!isOver(scope)) this.#spoil(scope, "abort()");
 				if (isOver(scope)) return;
 				scope.abort(error);
+				return await this.#checkWaiters(scope);
+			}
+			case "signal": {
+				const controller = this.#controllers.get(scope);
+				if (controller === undefined || controller.signal.aborted || isOver(scope)) return;
+				const error = this.#error("signal");
+				this.#caught(error);
+				this.#spoil(scope, "its signal's abort");
+				controller.abort(error);
 				return await this.#checkWaiters(scope);
 			}
 			case "cancel": {
@@ -802,20 +838,82 @@ export class World {
 	}
 
 	async #open(step: Step & { do: "open" }, { life, limit }: Place): Promise<void> {
-		const scope = new Scope(this.#options(step.options));
-		this.#stories.set(scope, this.#story(step.options, true, life));
-		this.#record(`open ${scope.name}`);
+		const controller = new AbortController();
+		const { signal } = controller;
+		const first = new Scope({ ...this.#options(step.options), signal });
+		this.#stories.set(first, {
+			...this.#story(step.options, true, life),
+			movable: true,
+		});
+		this.#controllers.set(first, controller);
+		this.#record(`open ${first.name}`);
 		try {
-			await scope.run(() => this.#steps(step.steps, { scope, life, limit }));
+			await first.run(() => this.#steps(step.steps, { scope: first, life, limit }));
 		} catch (error) {
 			this.#caught(error);
 		}
+		const scope = this.#current(first);
 		this.#end(scope, step.ending);
 		const closed = Array.from({ length: step.closes }, () => {
 			this.#record(`close ${scope.name}`);
 			return scope.disposeAsync().catch((error) => this.#caught(error));
 		});
 		await Promise.all(closed);
+	}
+
+	/** Moves a scope that somebody holds, and goes on in the new one. */
+	async #move({ steps }: Step & { do: "move" }, place: Place): Promise<void> {
+		const { scope } = place;
+		const story = this.#stories.get(scope) as Story;
+		if (!story.movable) return await this.#steps(steps, place);
+		const moved = scope.move();
+		this.#record(`move ${scope.name}`);
+		this.#stories.set(moved, story);
+		this.#moved.set(scope, moved);
+		const controller = this.#controllers.get(scope);
+		if (controller !== undefined) this.#controllers.set(moved, controller);
+		for (const each of [...this.lives, ...this.#works, ...this.#waiting])
+			if (each.scope === scope) each.scope = moved;
+		await moved.run(() => this.#steps(steps, { ...place, scope: moved }));
+	}
+
+	/** The scope that holds what `scope` held, wherever that was moved. */
+	#current(scope: Scope): Scope {
+		let at = scope;
+		for (let next = this.#moved.get(at); next !== undefined; next = this.#moved.get(at)) at = next;
+		return at;
+	}
+
+	/** Reads a generator. */
+	async #iterate(
+		{ options, steps, rest, reader }: Step & { do: "iterate" },
+		{ life, limit }: Place,
+	): Promise<void> {
+		const world = this;
+		const controller = new AbortController();
+		const generate = async function* () {
+			const scope = currentScope();
+			const story = world.#story(options, true);
+			world.#stories.set(scope, story);
+			world.#controllers.set(scope, controller);
+			world.#record(`open ${scope.name}`);
+			const place = { scope, life, limit };
+			await world.#part(scope, "body", () => world.#steps(steps, place));
+			try {
+				yield 1;
+			} catch (error) {
+				world.#spoil(scope, "what its reader threw");
+				throw error;
+			}
+			await world.#part(scope, "body", () => world.#steps(rest, place));
+			story.completed = true;
+		};
+		const { signal } = controller;
+		const iterator = scoped({}, generate, { ...this.#options(options), signal })();
+		await iterator.next();
+		if (reader === "reads") await iterator.next();
+		else if (reader === "stops") await iterator.return(undefined);
+		else if (reader === "throws") await iterator.throw(this.#error("reader"));
 	}
 
 	/** A part of a scope's work: its failure is the scope's. */
