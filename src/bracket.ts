@@ -24,6 +24,8 @@ async function work<R>(owner: Owner, fn: (scope: Scope) => R): Promise<Awaited<R
 	try {
 		value = await fn(owner.scope as Scope); // it was made by runInScope
 		owner.complete();
+		// closed by `fn` itself, before anybody could say that it succeeded: what was rolled back must not go unnoticed
+		if (!owner.completed && owner.incomplete !== undefined) owner.report(owner.incomplete);
 	} catch (error) {
 		if (owner.state === "closed") {
 			if (isLeftAlone(owner)) owner.report(error);

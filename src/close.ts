@@ -15,7 +15,7 @@ import { release, releaseSync } from "./release.ts";
 export function close(owner: Owner): Promise<void> | undefined {
 	if (owner.state !== "open") return owner.closing;
 	owner.state = "closing";
-	if (owner.failure !== undefined) owner.abortChildren(owner.failure.error);
+	if (owner.failure !== undefined) owner.stop(owner.failure.error);
 	if (owner.waiting || owner.children.last !== undefined || owner.afterWork !== undefined) {
 		owner.closing = settle(owner).then(() => release(owner));
 	} else owner.closing = release(owner);

@@ -169,6 +169,8 @@ export class Owner implements Linked {
 		if (this.#controller === undefined) {
 			this.#controller = new AbortController();
 			if (this.aborted !== undefined) this.#controller.abort(this.aborted.reason);
+			else if (this.failure !== undefined && this.state !== "open")
+				this.#controller.abort(this.failure.error);
 		}
 		return this.#controller.signal;
 	}
@@ -195,11 +197,15 @@ export class Owner implements Linked {
 		else if (!known && !Object.is(this.failure.error, error) && !this.followsFromAbort(error)) {
 			this.failure.suppressed.push(error);
 		}
-		if (this.state !== "open") this.abortChildren(error);
+		if (this.state !== "open") this.stop(error);
 	}
 
-	/** The work has failed: what still runs below is to stop. Held scopes are closed anyhow, and have no say in it. */
-	abortChildren(reason: unknown): void {
+	/**
+	 * The work has failed: what still runs is to stop. Tasks hear it by the signal, and may still acquire what they need
+	 * for that; child scopes are aborted. Held ones are closed anyhow, and have no say in it.
+	 */
+	stop(reason: unknown): void {
+		this.#controller?.abort(reason);
 		const running: Owner[] = [];
 		const scopes: Owner[] = [this];
 		for (let scope = scopes.pop(); scope !== undefined; scope = scopes.pop()) {

@@ -138,7 +138,10 @@ export class Scope implements AsyncDisposable {
 		return this.#owner.parent?.scope as Scope | undefined; // only sync scopes have sync parents
 	}
 
-	/** Aborted by {@link Scope.abort}, by the enclosing scope's abort, and, for what still runs, by its failure. */
+	/**
+	 * Aborted by {@link Scope.abort}, by the enclosing scope's abort, and, when the scope closes with a failure, by that:
+	 * tasks that still run, for which the close waits, are to stop.
+	 */
 	get signal(): AbortSignal {
 		return this.#owner.signal;
 	}

@@ -569,6 +569,69 @@ describe("rule 20: a task", () => {
 	});
 });
 
+describe("rule 20: spawned tasks of work that fails", () => {
+	const untilAborted = (signal: AbortSignal): Promise<unknown> =>
+		new Promise((resolve) => {
+			if (signal.aborted) resolve(signal.reason);
+			signal.addEventListener("abort", () => resolve(signal.reason));
+		});
+
+	it("hear of it by the scope's signal, and may still acquire what they need to stop", async () => {
+		const log: string[] = [];
+		const error = new Error("failed");
+		let heard: unknown;
+		const work = withScope((scope) => {
+			scope.spawn(async () => {
+				heard = await untilAborted(scope.signal);
+				await use(logged(log, "goodbye"));
+			});
+			throw error;
+		});
+		expect(await rejection(work)).toBe(error);
+		expect(heard).toBe(error);
+		expect(log).toEqual(["+goodbye", "-goodbye:failure"]);
+	});
+
+	it("hear of it when another task fails, or when they look only then", async () => {
+		const error = new Error("failed");
+		const until = gate();
+		const heard: unknown[] = [];
+		const work = withScope((scope) => {
+			scope.spawn(async () => heard.push(await untilAborted(scope.signal)));
+			scope.spawn(async () => {
+				await until.promise;
+				throw error;
+			});
+		});
+		until.open();
+		expect(await rejection(work)).toBe(error);
+		expect(heard).toEqual([error]);
+		const late = withScope((scope) => {
+			scope.spawn(async () => {
+				await ticks(3);
+				heard.push(await untilAborted(scope.signal));
+			});
+			throw error;
+		});
+		expect(await rejection(late)).toBe(error);
+		expect(heard).toEqual([error, error]);
+	});
+
+	it("hear nothing of a success, nor of a failure that is only announced", async () => {
+		const scope = openScope();
+		const { signal } = scope;
+		scope.fail(new Error("failed"));
+		expect(signal.aborted).toBe(false);
+		await scope.disposeAsync();
+		expect(signal.aborted).toBe(true);
+		let ended: AbortSignal | undefined;
+		await withScope((scope) => {
+			ended = scope.signal;
+		});
+		expect(ended?.aborted).toBe(false);
+	});
+});
+
 describe("rule 20: running child scopes", () => {
 	const untilAborted = (signal: AbortSignal): Promise<never> =>
 		new Promise((_resolve, reject) => {

@@ -7,11 +7,12 @@ import {
 	resource,
 	type Scope,
 	ScopeClosedError,
+	ScopeIncompleteError,
 	use,
 	useAll,
 	withScope,
 } from "../src/index.ts";
-import { expectError, gate, rejection, thrower, ticks } from "./support.ts";
+import { expectError, gate, logged, rejection, thrower, ticks } from "./support.ts";
 
 const failure = new Error("failed");
 const Broken = resource(() => Promise.reject(failure), { name: "Broken" });
@@ -200,6 +201,39 @@ describe("rule 23: a root scope's promise", () => {
 		);
 		expect(seen.length).toBe(1);
 		expect(seen[0]).toBe(failure);
+	});
+});
+
+describe("a scope closed by its own function", () => {
+	it("reports that what it released was rolled back, though the function succeeds", async () => {
+		const log: string[] = [];
+		const reported: unknown[] = [];
+		const result = await withScope(
+			{ name: "job", onReleaseError: (error) => void reported.push(error) },
+			async (scope) => {
+				await scope.use(logged(log, "a"));
+				await scope.disposeAsync();
+				return "done";
+			},
+		);
+		expect(result).toBe("done");
+		expect(log).toEqual(["+a", "-a:incomplete"]);
+		expect(reported).toHaveLength(1);
+		expectError(reported[0], ScopeIncompleteError, "YS_ERR_SCOPE_INCOMPLETE");
+	});
+
+	it("reports nothing if there was nothing to roll back, or if it had been said that it succeeded", async () => {
+		const log: string[] = [];
+		const reported: unknown[] = [];
+		const onReleaseError = (error: unknown) => void reported.push(error);
+		await withScope({ onReleaseError }, (scope) => scope.disposeAsync());
+		await withScope({ onReleaseError }, async (scope) => {
+			await scope.use(logged(log, "a"));
+			scope.complete();
+			await scope.disposeAsync();
+		});
+		expect(log).toEqual(["+a", "-a:success"]);
+		expect(reported).toEqual([]);
 	});
 });
 
