@@ -581,7 +581,7 @@ describe("rule 20: spawned tasks of work that fails", () => {
 		const error = new Error("failed");
 		let heard: unknown;
 		const work = withScope((scope) => {
-			scope.spawn(async () => {
+			void scope.spawn(async () => {
 				heard = await untilAborted(scope.signal);
 				await use(logged(log, "goodbye"));
 			});
@@ -597,8 +597,8 @@ describe("rule 20: spawned tasks of work that fails", () => {
 		const until = gate();
 		const heard: unknown[] = [];
 		const work = withScope((scope) => {
-			scope.spawn(async () => heard.push(await untilAborted(scope.signal)));
-			scope.spawn(async () => {
+			void scope.spawn(async () => heard.push(await untilAborted(scope.signal)));
+			void scope.spawn(async () => {
 				await until.promise;
 				throw error;
 			});
@@ -607,7 +607,7 @@ describe("rule 20: spawned tasks of work that fails", () => {
 		expect(await rejection(work)).toBe(error);
 		expect(heard).toEqual([error]);
 		const late = withScope((scope) => {
-			scope.spawn(async () => {
+			void scope.spawn(async () => {
 				await ticks(3);
 				heard.push(await untilAborted(scope.signal));
 			});
