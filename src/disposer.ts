@@ -1,5 +1,5 @@
 import { InvalidArgumentError, isObject } from "./errors.ts";
-import { kindOf } from "./resource.ts";
+import { kindOf } from "./options.ts";
 
 /**
  * How to dispose a value asynchronously, if it says so itself. The result of a `Symbol.dispose` isn't awaited.

@@ -3,11 +3,11 @@ export interface ScopeErrorDetails {
 	/** The error that this one answers. */
 	readonly cause?: unknown;
 	/** The name of the resource. */
-	readonly resource?: string;
+	readonly resource?: string | undefined;
 	/** The name of the scope. */
-	readonly scope?: string;
+	readonly scope?: string | undefined;
 	/** Who asked for the resource, outermost first, as in `["Orders", "Tx", "Pool"]`. */
-	readonly path?: readonly string[];
+	readonly path?: readonly string[] | undefined;
 }
 
 /**

@@ -6,8 +6,8 @@ import {
 	type Resource,
 	type ResourceOptions,
 	resource,
+	type Setup,
 	type SetupContext,
-	type SetupResult,
 	type Values,
 } from "./resource.ts";
 
@@ -45,16 +45,12 @@ import {
  * ```
  */
 export function family<K, T>(
-	setup: (key: K, context: SetupContext) => SetupResult<T>,
-	options?: ResourceOptions,
-): (key: K) => Resource<T>;
-export function family<K, T>(
-	setup: new (key: K, context: SetupContext) => T,
+	setup: Setup<[key: K, context: SetupContext], T>,
 	options?: ResourceOptions,
 ): (key: K) => Resource<T>;
 export function family<const D extends Dependencies, K, T>(
 	dependencies: D,
-	setup: (dependencies: Values<D>, key: K, context: SetupContext) => SetupResult<T>,
+	setup: Setup<[dependencies: Values<D>, key: K, context: SetupContext], T>,
 	options?: ResourceOptions,
 ): (key: K) => Resource<T>;
 export function family(...definition: unknown[]): (key: unknown) => Resource<unknown> {

@@ -44,6 +44,7 @@ export {
 	type Resource,
 	type ResourceOptions,
 	resource,
+	type Setup,
 	type SetupContext,
 	type SetupResult,
 	token,

@@ -1,7 +1,8 @@
 import { InvalidArgumentError, ScopeClosedError, ScopeError } from "./errors.ts";
 import { type Frame, frames, requesterOf, Task } from "./frame.ts";
+import { checkKind, checkOptions, kindOf } from "./options.ts";
 import { admits, isWithin, Owner } from "./owner.ts";
-import { checkTimeout, kindOf, replacementsOf } from "./resource.ts";
+import { replacementsOf } from "./resource.ts";
 import type { Scope, ScopeOptions } from "./scope.ts";
 import type { SyncScope, SyncScopeOptions } from "./sync-scope.ts";
 
@@ -16,8 +17,8 @@ export function openOwner(
 	const frame = frames.getStore();
 	if (parent !== undefined && !admits(parent, frame))
 		throw closedError(parent, "open a scope under");
-	if ("releaseTimeout" in options) checkTimeout(options.releaseTimeout);
-	if ("signal" in options) checkSignal(options.signal);
+	checkOptions(options);
+	checkScopeOptions(options);
 	const bindings = options.bindings && replacementsOf(options.bindings);
 	const owner = new Owner(scope, sync, parent, options);
 	owner.bindings = bindings;
@@ -41,11 +42,20 @@ export function checkMovable(owner: Owner): void {
 	);
 }
 
-function checkSignal(signal: AbortSignal | undefined): void {
-	if (signal === undefined || typeof signal?.addEventListener === "function") return;
-	throw new InvalidArgumentError(
-		`Expected \`signal\` to be an AbortSignal, got ${kindOf(signal)}. An AbortController has it as \`.signal\`.`,
-	);
+function checkScopeOptions(options: Omit<ScopeOptions, "parent">): void {
+	checkKind("onReleaseError", options.onReleaseError, "function");
+	checkKind("onFirstUse", options.onFirstUse, "function");
+	const { release, signal } = options;
+	if (release !== undefined && release !== "sequential" && release !== "concurrent") {
+		throw new InvalidArgumentError(
+			`Expected \`release\` to be "sequential" or "concurrent", got ${kindOf(release)}.`,
+		);
+	}
+	if (signal !== undefined && typeof signal?.addEventListener !== "function") {
+		throw new InvalidArgumentError(
+			`Expected \`signal\` to be an AbortSignal, got ${kindOf(signal)}. An AbortController has it as \`.signal\`.`,
+		);
+	}
 }
 
 export function checkCallback(fn: unknown, method: string): void {

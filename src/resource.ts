@@ -1,4 +1,5 @@
 import { InvalidArgumentError, isObject, isThenable } from "./errors.ts";
+import { checkOptions, kindOf } from "./options.ts";
 import type { Scope } from "./scope.ts";
 
 /**
@@ -61,6 +62,13 @@ export type Yielding<T> = AsyncGenerator<T, unknown, undefined> | Generator<T, u
 /** What a setup may return: a generator that yields the value once, the value itself, or a promise of either. */
 export type SetupResult<T> = Yielding<T> | PromiseLike<Yielding<T> | T> | T;
 
+/** A function that acquires a `T`, or a class of which an instance is one. */
+export type Setup<A extends readonly unknown[], T> =
+	| ((...args: A) => SetupResult<T>)
+	| (new (
+			...args: A
+	  ) => T);
+
 /** A setup whose arguments are of no interest to the engine. */
 export type AnySetup = (...args: unknown[]) => unknown;
 
@@ -84,6 +92,7 @@ export class Definition implements Resource<unknown> {
 		dependencies?: Definition["dependencies"],
 		member?: { readonly family: object; readonly key: unknown },
 	) {
+		checkOptions(options);
 		this.setup = setup;
 		this.name = options.name ?? (setup?.name || "(anonymous)");
 		this.lifetime = options.lifetime;
@@ -168,16 +177,6 @@ function adviceFor(value: unknown): string {
 		: "";
 }
 
-/** Names what a bad argument is without printing its value, which may be a secret. */
-export function kindOf(value: unknown): string {
-	if (value === null) return "null";
-	return typeof value === "object"
-		? "an object"
-		: typeof value === "undefined"
-			? "undefined"
-			: `a ${typeof value}`;
-}
-
 /** Whether `a` and `b` define the same resource. */
 export function isSame(a: Definition, b: Definition): boolean {
 	return a === b || (a.family !== undefined && a.family === b.family && Object.is(a.key, b.key));
@@ -195,21 +194,6 @@ function setupOf(setup: unknown): AnySetup {
 		return setup as AnySetup;
 	const construct = (...args: unknown[]) => Reflect.construct(setup, args);
 	return Object.defineProperty(construct, "name", { value: setup.name });
-}
-
-/** Refuses options that would fail later, or never be noticed. */
-function checkOptions(options: ResourceOptions): ResourceOptions {
-	checkTimeout(options.releaseTimeout);
-	return options;
-}
-
-/** Refuses a `releaseTimeout` that is no duration. */
-export function checkTimeout(releaseTimeout: number | undefined): void {
-	if (releaseTimeout === undefined || (typeof releaseTimeout === "number" && releaseTimeout > 0))
-		return;
-	throw new InvalidArgumentError(
-		`Expected \`releaseTimeout\` to be a positive number of milliseconds, got ${typeof releaseTimeout === "number" ? releaseTimeout : kindOf(releaseTimeout)}.`,
-	);
 }
 
 /** The engine's view of {@link Dependencies}. Names the one that is no resource. */
@@ -258,16 +242,12 @@ export function dependenciesOf(dependencies: object): [string, Definition][] {
  * ```
  */
 export function resource<T>(
-	setup: (context: SetupContext) => SetupResult<T>,
-	options?: ResourceOptions,
-): Resource<T>;
-export function resource<T>(
-	setup: new (context: SetupContext) => T,
+	setup: Setup<[context: SetupContext], T>,
 	options?: ResourceOptions,
 ): Resource<T>;
 export function resource<const D extends Dependencies, T>(
 	dependencies: D,
-	setup: (dependencies: Values<D>, context: SetupContext) => SetupResult<T>,
+	setup: Setup<[dependencies: Values<D>, context: SetupContext], T>,
 	options?: ResourceOptions,
 ): Resource<T>;
 export function resource(
@@ -276,14 +256,14 @@ export function resource(
 	third?: ResourceOptions,
 ): Resource<unknown> {
 	if (typeof first === "function") {
-		return new Definition(setupOf(first), checkOptions((second ?? {}) as ResourceOptions));
+		return new Definition(setupOf(first), (second ?? {}) as ResourceOptions);
 	}
 	if (typeof first !== "object" || first === null) {
 		throw new InvalidArgumentError(
 			`Expected a setup function or dependencies, got ${kindOf(first)}.`,
 		);
 	}
-	return new Definition(setupOf(second), checkOptions(third ?? {}), dependenciesOf(first));
+	return new Definition(setupOf(second), third ?? {}, dependenciesOf(first));
 }
 
 /**

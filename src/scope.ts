@@ -11,6 +11,7 @@ import { frames } from "./frame.ts";
 import { ignore } from "./instance.ts";
 import { defaultOwner, detachTarget } from "./locate.ts";
 import { checkCallback, checkMovable, closedError, openFrame, openOwner } from "./open.ts";
+import { kindOf } from "./options.ts";
 import type { Outcome } from "./outcome.ts";
 import { admits, type Owner } from "./owner.ts";
 import { releaseEarly } from "./release-early.ts";
@@ -18,7 +19,6 @@ import {
 	type Binding,
 	Definition,
 	definitionOf,
-	kindOf,
 	type Lifetime,
 	type Resource,
 } from "./resource.ts";

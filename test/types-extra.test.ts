@@ -109,6 +109,13 @@ describe("family's types", () => {
 			}
 		}
 		expectTypeOf(family(Lock)).toEqualTypeOf<(key: string) => Resource<Lock>>();
+		class Table {
+			readonly id: number;
+			constructor({ db }: { db: { id: number } }, name: string) {
+				this.id = db.id + name.length;
+			}
+		}
+		expectTypeOf(family({ db: Db }, Table)).toEqualTypeOf<(key: string) => Resource<Table>>();
 	});
 });
 

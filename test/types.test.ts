@@ -132,9 +132,19 @@ describe("resource", () => {
 				this.scope = scope;
 			}
 		}
+		const Clock_ = resource(Clock);
+		class Orders {
+			readonly at: number;
+			constructor({ clock }: { clock: Clock }) {
+				this.at = clock.now();
+			}
+		}
 		typed(() => {
 			expectTypeOf(resource(Clock)).toEqualTypeOf<Resource<Clock>>();
 			expectTypeOf(resource(Service)).toEqualTypeOf<Resource<Service>>();
+			expectTypeOf(resource({ clock: Clock_ }, Orders)).toEqualTypeOf<Resource<Orders>>();
+			// @ts-expect-error: it needs another dependency
+			resource({ time: Clock_ }, Orders);
 			// @ts-expect-error: it would take the context for its entries
 			resource(Map<string, number>);
 		});

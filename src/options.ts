@@ -1,0 +1,36 @@
+import { InvalidArgumentError } from "./errors.ts";
+
+/** Names what a bad argument is without printing its value, which may be a secret. */
+export function kindOf(value: unknown): string {
+	if (value === null) return "null";
+	return typeof value === "object"
+		? "an object"
+		: typeof value === "undefined"
+			? "undefined"
+			: `a ${typeof value}`;
+}
+
+/** Checks what definitions and scopes have in common. */
+export function checkOptions(options: {
+	readonly name?: unknown;
+	readonly lifetime?: unknown;
+	readonly releaseTimeout?: unknown;
+}): void {
+	checkKind("name", options.name, "string");
+	checkKind("lifetime", options.lifetime, "string");
+	checkTimeout(options.releaseTimeout);
+}
+
+export function checkKind(name: string, value: unknown, kind: "string" | "function"): void {
+	if (value === undefined || typeof value === kind) return;
+	throw new InvalidArgumentError(`Expected \`${name}\` to be a ${kind}, got ${kindOf(value)}.`);
+}
+
+/** Refuses a `releaseTimeout` that is no duration. */
+function checkTimeout(releaseTimeout: unknown): void {
+	if (releaseTimeout === undefined || (typeof releaseTimeout === "number" && releaseTimeout > 0))
+		return;
+	throw new InvalidArgumentError(
+		`Expected \`releaseTimeout\` to be a positive number of milliseconds, got ${typeof releaseTimeout === "number" ? releaseTimeout : kindOf(releaseTimeout)}.`,
+	);
+}
