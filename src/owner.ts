@@ -221,15 +221,10 @@ export class Owner implements Linked {
 	/** Work that was cut short by an abort, and says so, says nothing new. */
 	followsFromAbort(error: unknown): boolean {
 		const { aborted, failure } = this;
-		if (
-			aborted !== undefined &&
-			(Object.is(error, aborted.reason) || causeOf(error) === aborted.reason)
-		)
-			return true;
+		if (aborted !== undefined)
+			if (Object.is(error, aborted.reason) || isAbort(error, aborted.reason)) return true;
 		// a child of a scope that fails while it closes is aborted with that failure
-		return (
-			failure !== undefined && error instanceof AcquireAbortedError && error.cause === failure.error
-		);
+		return failure !== undefined && isAbort(error, failure.error);
 	}
 
 	/** The work has succeeded, unless it fails. Once resources are being released, it is too late to say so. */
@@ -416,12 +411,13 @@ type OwnerOptions = Pick<
 	"lifetime" | "name" | "releaseTimeout" | "release" | "onReleaseError" | "onFirstUse"
 >;
 
-/** The cause of an error, if it lets itself be read. */
-function causeOf(error: unknown): unknown {
+/** Whether `error` says no more than that work was cut short for `reason`, as ours and Node's own do. */
+function isAbort(error: unknown, reason: unknown): boolean {
 	try {
-		return error instanceof Error ? error.cause : undefined;
+		const isNamed = error instanceof AcquireAbortedError || (error as Error).name === "AbortError";
+		return isNamed && (error as Error).cause === reason;
 	} catch {
-		return undefined;
+		return false; // nothing with a name, or it doesn't let itself be read
 	}
 }
 

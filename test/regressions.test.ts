@@ -1,3 +1,4 @@
+import { setTimeout } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import {
 	AcquireAbortedError,
@@ -409,4 +410,37 @@ describe("found by the property tests", () => {
 			expect(log).toEqual(["+a", "-a:incomplete"]);
 		},
 	);
+
+	it("keeps what the release of a held scope makes of the abort of both", async () => {
+		const controller = new AbortController();
+		const translation = new Error("translated");
+		const { signal } = controller;
+		const app = openScope({ parent: null, signal });
+		await openScope({ parent: app, signal }).use(
+			resource(async function* () {
+				try {
+					yield 1;
+				} catch {
+					throw translation;
+				}
+			}),
+		);
+		controller.abort();
+		const error = await rejection(app.disposeAsync());
+		expectSuppressed(error, translation, signal.reason);
+		expect(translation.cause).toBe(signal.reason);
+	});
+
+	it("keeps a task's own error that an abort caused, and only that", async () => {
+		const reason = new Error("stop");
+		const own = new Error("upload broken off", { cause: reason });
+		const scope = openScope({ parent: null });
+		void scope.spawn(async () => {
+			await ticks(3);
+			throw own;
+		});
+		void scope.spawn(() => setTimeout(60_000, undefined, { signal: scope.signal }));
+		scope.abort(reason);
+		expectSuppressed(await rejection(scope.disposeAsync()), own, reason);
+	});
 });
