@@ -48,6 +48,7 @@ describe.skipIf(!runsOnNode).each(["nodejs_als", "nodejs_compat"])("workerd with
 			for (let i = 0; i < 100 && log.length < lines; i++) {
 				const [, text] = await get("/log");
 				log.push(...(JSON.parse(text as string) as unknown[]));
+				if (log.length < lines) await new Promise((resolve) => setTimeout(resolve, 10));
 			}
 			return log;
 		};
@@ -71,6 +72,29 @@ describe.skipIf(!runsOnNode).each(["nodejs_als", "nodejs_compat"])("workerd with
 				"body ends",
 				"-audit:success",
 			]);
+			const url = await miniflare.ready;
+			const failed = ["+tx", "+audit", "-tx:success", "-audit:failure"];
+			for (const path of ["/ok", "/ticks", "/empty"]) {
+				const method = path === "/empty" ? "GET" : "HEAD";
+				expect((await fetch(new URL(path, url), { method })).ok).toBe(true);
+				const lines = path === "/empty" ? 4 : 5;
+				const seen = (await happened(lines)).filter((line) => !/^(after|ticks)/.test(String(line)));
+				expect([path, ...seen]).toEqual([
+					path,
+					...["+tx", "+audit", "-tx:success", "-audit:success"],
+				]);
+			}
+			const conflict = await fetch(new URL("/conflict", url));
+			expect([conflict.status, await conflict.text()]).toEqual([500, '{"error":"conflict"}']);
+			expect([conflict.headers.get("set-cookie"), conflict.headers.get("etag")]).toEqual([
+				null,
+				null,
+			]);
+			expect(await happened(3)).toEqual(["+audit", "+conflict", "-audit:failure"]);
+			await fetch(new URL("/half", url))
+				.then((response) => response.text())
+				.catch(() => {}); // whether the client is told is the server's affair
+			expect(await happened(4)).toEqual(failed);
 		} finally {
 			await miniflare.dispose();
 		}

@@ -5,10 +5,13 @@ import { getRequestListener } from "@hono/node-server";
 import type { Response as ExpressResponse, IRouter, NextFunction, Request } from "express";
 import express5 from "express";
 import express4 from "express4";
+import express4Oldest from "express4-oldest";
 import { Hono, type Context as HonoContext } from "hono";
 import type { ContentfulStatusCode, RedirectStatusCode } from "hono/utils/http-status";
+import { Hono as OldestHono } from "hono-oldest";
 import Koa3, { type Context as KoaContext, type Next } from "koa";
 import Koa2 from "koa2";
+import Koa2Oldest from "koa2-oldest";
 import { afterEach, expect, vi } from "vitest";
 import * as forExpress from "../../src/express.ts";
 import * as forHono from "../../src/hono.ts";
@@ -72,13 +75,27 @@ export function plain(run: (call: Call) => Reply | Promise<Reply>): Route {
 	return { dependencies: "plain", run: (_values, call) => run(call) };
 }
 
+/** `handler()` without a function. */
+class Guard {
+	readonly dependencies: Dependencies;
+
+	constructor(dependencies: Dependencies) {
+		this.dependencies = dependencies;
+	}
+}
+
+/** `handler()` without a function. */
+export function guard(dependencies: Dependencies): Guard {
+	return new Guard(dependencies);
+}
+
 /** An app, in no framework's terms. */
 interface Setup {
 	readonly options?: Pick<RequestScopeOptions<unknown[]>, "abortGrace" | "bindings">;
 	/** Routes of a router of their own, under `/sub`. */
 	readonly sub?: Record<string, Route>;
 	/** Run before every route, for what its resources do: `handler()` as a middleware. */
-	readonly guards?: readonly Dependencies[];
+	readonly guards?: readonly (Dependencies | Guard)[];
 	/** How often the middleware is mounted. */
 	readonly mounts?: number;
 	/** Reads JSON bodies before the routes. */
@@ -147,7 +164,7 @@ function scopeOptions(plan: Plan): RequestScopeOptions<unknown[]> {
 }
 
 function expressKit(name: string, express: typeof express5): Kit {
-	const send = (res: ExpressResponse, reply: Reply, next: NextFunction) => {
+	const send = async (res: ExpressResponse, reply: Reply, next: NextFunction) => {
 		if ("json" in reply)
 			res
 				.status(reply.status ?? 200)
@@ -160,7 +177,7 @@ function expressKit(name: string, express: typeof express5): Kit {
 		else if ("web" in reply) {
 			// the generic type of web streams differs between lib.dom and Node's own types
 			pipeline(Readable.fromWeb(reply.web as never), res, () => {});
-		} else if ("direct" in reply) reply.direct(res);
+		} else if ("direct" in reply) await reply.direct(res);
 		else if ("redirect" in reply) res.redirect(reply.redirect);
 		else if ("empty" in reply) res.status(reply.empty).end();
 		else next();
@@ -174,7 +191,7 @@ function expressKit(name: string, express: typeof express5): Kit {
 				next: NextFunction,
 			) => {
 				const call: Call = { body: req.body, onClose: (listener) => res.on("close", listener) };
-				send(res, await run(values as never, call), next);
+				await send(res, await run(values as never, call), next);
 			};
 			target.all(
 				path,
@@ -199,6 +216,10 @@ function expressKit(name: string, express: typeof express5): Kit {
 			for (let i = 0; i < (plan.mounts ?? 1); i++) app.use(scope);
 			if (plan.parse) app.use(express.json());
 			for (const guard of plan.guards ?? []) {
+				if (guard instanceof Guard) {
+					app.use(forExpress.handler(guard.dependencies));
+					continue;
+				}
 				app.use(
 					forExpress.handler(guard, (values, _req, _res, next) => {
 						plan.log.push(`guard ${Object.values(values).join()}`);
@@ -295,6 +316,10 @@ function koaKit(name: string, Koa: typeof Koa3, web: boolean): Kit {
 				});
 			}
 			for (const guard of plan.guards ?? []) {
+				if (guard instanceof Guard) {
+					app.use(forKoa.handler(guard.dependencies));
+					continue;
+				}
 				app.use(
 					forKoa.handler(guard, (values, _ctx, next) => {
 						plan.log.push(`guard ${Object.values(values).join()}`);
@@ -314,16 +339,18 @@ function koaKit(name: string, Koa: typeof Koa3, web: boolean): Kit {
 	};
 }
 
-const honoKit: Kit = {
-	name: "hono",
-	framework: "hono",
-	web: true,
-	direct: false,
-	create: (plan) => getRequestListener(honoApp(plan).fetch),
-};
+function honoKit(name: string, App: typeof Hono): Kit {
+	return {
+		name,
+		framework: "hono",
+		web: true,
+		direct: false,
+		create: (plan) => getRequestListener(honoApp(plan, App).fetch),
+	};
+}
 
 /** A Hono app, which needs no server. */
-function honoApp(plan: Plan): Hono {
+function honoApp(plan: Plan, App: typeof Hono = Hono): Hono {
 	const send = (c: HonoContext, reply: Reply): Response | undefined => {
 		if ("json" in reply)
 			return c.json(
@@ -364,10 +391,14 @@ function honoApp(plan: Plan): Hono {
 			else target.all(path, forHono.handler(dependencies, answer));
 		}
 	};
-	const app = new Hono();
+	const app = new App();
 	const scope = forHono.requestScope(scopeOptions(plan));
 	for (let i = 0; i < (plan.mounts ?? 1); i++) app.use(scope);
 	for (const guard of plan.guards ?? []) {
+		if (guard instanceof Guard) {
+			app.use(forHono.handler(guard.dependencies));
+			continue;
+		}
 		app.use(
 			forHono.handler(guard, async (values, _c, next) => {
 				plan.log.push(`guard ${Object.values(values).join()}`);
@@ -377,7 +408,7 @@ function honoApp(plan: Plan): Hono {
 	}
 	mount(app, plan.routes);
 	if (plan.sub !== undefined) {
-		const sub = new Hono();
+		const sub = new App();
 		mount(sub, plan.sub);
 		app.route("/sub", sub);
 	}
@@ -391,13 +422,19 @@ function honoApp(plan: Plan): Hono {
 	return app;
 }
 
-/** Every framework, as the scenarios see it. The types of Express 4 and Koa 2 are those of 5 and 3. */
+/**
+ * Every framework, as the scenarios see it: the newest of each major version, and the oldest that package.json promises.
+ * The types of the older ones are those of the newest.
+ */
 export const kits: readonly Kit[] = [
 	expressKit("express", express5),
 	expressKit("express4", express4),
+	expressKit("express4-oldest", express4Oldest),
 	koaKit("koa", Koa3, true),
 	koaKit("koa2", Koa2, false),
-	honoKit,
+	koaKit("koa2-oldest", Koa2Oldest, false),
+	honoKit("hono", Hono),
+	honoKit("hono-oldest", OldestHono),
 ];
 
 /** A running server. */
