@@ -1,15 +1,13 @@
-import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { Agent, type IncomingMessage, request } from "node:http";
 import { connect } from "node:net";
-import { createInterface } from "node:readline";
-import { fileURLToPath } from "node:url";
 import pg from "pg";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { openScope } from "yieldscope";
 import { database, PRODUCTS } from "../docs/examples/shop/schema.ts";
 import { servers } from "../docs/examples/shop/shops.ts";
 import type { ShutdownTimes } from "../docs/examples/shutdown/shut-down.ts";
+import { Child } from "./child.ts";
 
 // the recipe is for Node; Windows has no signals
 const runs = !("Bun" in globalThis) && !("Deno" in globalThis) && process.platform !== "win32";
@@ -28,6 +26,7 @@ describe.skipIf(!runs).each(Object.keys(servers))(
 		let client: pg.Client;
 		let agent: Agent;
 		let child: Child | undefined;
+		let port = 0;
 
 		beforeAll(async () => {
 			config = await suite.use(database(`${name}_shutdown`));
@@ -48,12 +47,14 @@ describe.skipIf(!runs).each(Object.keys(servers))(
 		});
 
 		async function start(times: ShutdownTimes): Promise<Child> {
-			child = new Child(name, config, times);
+			const args = [name, JSON.stringify(config), JSON.stringify(times)];
+			child = new Child("shutdown/server.ts", ...args);
 			await child.until(/^listening/);
+			port = Number(child.lines[0]?.split(" ")[1]);
 			return child;
 		}
 
-		const order = (port: number, id: string) => send(port, id, agent);
+		const order = (id: string) => send(port, id, agent);
 
 		async function orders(): Promise<string[]> {
 			const { rows } = await client.query({
@@ -70,7 +71,7 @@ describe.skipIf(!runs).each(Object.keys(servers))(
 			const customer = async (customer: number) => {
 				for (let i = 0; ; i++) {
 					const id = `customer-${customer}-${i}`;
-					const answer = await order(server.port, id).catch(() => undefined);
+					const answer = await order(id).catch(() => undefined);
 					if (answer === undefined) return; // no connection any more
 					if (answer.statusCode === 201) acknowledged.push(id);
 					else refused.push(answer.statusCode);
@@ -89,13 +90,13 @@ describe.skipIf(!runs).each(Object.keys(servers))(
 			const server = await start({ abortAt: NEVER, cutAt: NEVER, exitAt: NEVER });
 			await client.query("BEGIN; LOCK TABLE orders IN EXCLUSIVE MODE");
 			const ids = Array.from({ length: 14 }, (_, i) => `locked-${i}`);
-			const answers = Promise.all(ids.map((id) => order(server.port, id)));
+			const answers = Promise.all(ids.map((id) => order(id)));
 			// ten wait for the table, four for a connection
 			for (const id of ids) await server.until(`${id} + AuditLog`);
 			await server.until(/BEGIN/, 10);
 			server.kill("SIGTERM");
 			await server.until("stopping");
-			expect(await refusal(server.port)).toBe("ECONNREFUSED");
+			expect(await refusal(port)).toBe("ECONNREFUSED");
 			await client.query("COMMIT");
 			expect((await answers).map(seen)).toEqual(ids.map(() => [201, "close"]));
 			expect(await server.exited).toEqual({ code: 0, stderr: "" });
@@ -106,7 +107,7 @@ describe.skipIf(!runs).each(Object.keys(servers))(
 		it("sends to its end what it has begun to send, and then closes the connection", async () => {
 			const server = await start({ abortAt: NEVER, cutAt: NEVER, exitAt: NEVER });
 			const headers = { "x-request-id": "export" };
-			const answer = await fetch(`http://127.0.0.1:${server.port}/products`, { headers });
+			const answer = await fetch(`http://127.0.0.1:${port}/products`, { headers });
 			expect(answer.headers.get("connection")).toBe("keep-alive");
 			server.kill("SIGTERM");
 			await server.until("stopping");
@@ -118,7 +119,7 @@ describe.skipIf(!runs).each(Object.keys(servers))(
 
 		it("aborts the requests that take too long, and rolls them back", async () => {
 			const server = await start({ abortAt: 1, cutAt: NEVER, exitAt: NEVER });
-			const answer = order(server.port, "patient");
+			const answer = order("patient");
 			await server.until("patient   waits");
 			server.kill("SIGTERM");
 			expect(seen(await answer)).toEqual([503, "close"]);
@@ -139,7 +140,7 @@ describe.skipIf(!runs).each(Object.keys(servers))(
 
 		it("cuts those that take no notice, and exits with an error if they go on", async () => {
 			const server = await start({ abortAt: 1, cutAt: 2, exitAt: 300 });
-			const answer = order(server.port, "stubborn");
+			const answer = order("stubborn");
 			await server.until("stubborn   waits");
 			server.kill("SIGTERM");
 			await expect(answer).rejects.toThrow("socket hang up");
@@ -150,7 +151,7 @@ describe.skipIf(!runs).each(Object.keys(servers))(
 
 		it("ends at once at a second signal", async () => {
 			const server = await start({ abortAt: NEVER, cutAt: NEVER, exitAt: NEVER });
-			const answer = order(server.port, "stubborn");
+			const answer = order("stubborn");
 			await server.until("stubborn   waits");
 			server.kill("SIGTERM");
 			await server.until("stopping");
@@ -161,54 +162,6 @@ describe.skipIf(!runs).each(Object.keys(servers))(
 		});
 	},
 );
-
-/** A server in a process of its own, and the lines that it prints. */
-class Child {
-	readonly lines: string[] = [];
-	readonly exited: Promise<{ code: number | null; stderr: string }>;
-	readonly #process: ChildProcess;
-	#wake: () => void = () => {};
-
-	constructor(name: string, config: pg.PoolConfig, times: ShutdownTimes) {
-		const path = (file: string) => fileURLToPath(new URL(file, import.meta.url));
-		const options = ["--disable-warning=ExperimentalWarning", "--import", path("source.ts")];
-		const args = [path("shutdown/server.ts"), name, JSON.stringify(config), JSON.stringify(times)];
-		this.#process = spawn(process.execPath, [...options, ...args], {
-			stdio: ["ignore", "pipe", "pipe"],
-		});
-		const { stdout, stderr } = this.#process;
-		if (stdout === null || stderr === null) throw new Error("unreachable: both are pipes");
-		createInterface(stdout).on("line", (line) => {
-			this.lines.push(line);
-			this.#wake();
-		});
-		let printed = "";
-		stderr.on("data", (text) => {
-			printed += text;
-		});
-		this.exited = once(this.#process, "close").then(([code]) => ({ code, stderr: printed }));
-		void this.exited.then(() => this.#wake());
-	}
-
-	get port(): number {
-		return Number(this.lines[0]?.split(" ")[1]);
-	}
-
-	kill(signal: NodeJS.Signals): void {
-		this.#process.kill(signal);
-	}
-
-	/** Waits until it has printed that many such lines. */
-	async until(line: string | RegExp, count = 1): Promise<void> {
-		const isOne = (each: string) => (typeof line === "string" ? each === line : line.test(each));
-		while (this.lines.filter(isOne).length < count) {
-			if (this.#process.exitCode !== null) throw new Error((await this.exited).stderr);
-			await new Promise<void>((resolve) => {
-				this.#wake = resolve;
-			});
-		}
-	}
-}
 
 function send(port: number, id: string, agent: Agent): Promise<IncomingMessage> {
 	const body = JSON.stringify({ product: 1, quantity: 1 });
