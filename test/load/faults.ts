@@ -38,7 +38,7 @@ const FailingCatalogue = resource(
 );
 
 /** How much of an export's rows there are here: enough that it isn't sent at once. */
-export const BATCHES = 10;
+const BATCHES = 10;
 
 const FailingAuditLog = resource(
 	{ audit: AuditLog, request: RequestId },

@@ -18,7 +18,7 @@ export interface LoadOptions {
 }
 
 /** Something that must be so, and what is. */
-export interface Check {
+interface Check {
 	readonly label: string;
 	readonly found: number;
 	readonly expected: number;
