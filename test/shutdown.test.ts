@@ -138,6 +138,14 @@ describe.skipIf(!runs).each(Object.keys(servers))(
 			]);
 		});
 
+		it("aborts what goes on after the response", async () => {
+			const server = await start({ abortAt: 1, cutAt: NEVER, exitAt: NEVER });
+			expect((await order("background")).statusCode).toBe(201);
+			server.kill("SIGTERM");
+			expect(await server.exited).toEqual({ code: 0, stderr: "" });
+			expect(server.lines.at(-1)).toBe("closed, pool ended: true");
+		});
+
 		it("cuts those that take no notice, and exits with an error if they go on", async () => {
 			const server = await start({ abortAt: 1, cutAt: 2, exitAt: 300 });
 			const answer = order("stubborn");

@@ -35,7 +35,7 @@ describe.skipIf(!runs)("workers on a queue", { timeout: 60_000 }, () => {
 		});
 		await boss.start();
 		suite.defer(() => boss.stop({ graceful: false }));
-		await boss.createQueue("orders", { expireInSeconds: 5, retryLimit: 5 });
+		await boss.createQueue("orders", { expireInSeconds: 2, retryLimit: 20 });
 	}, 60_000);
 
 	const children: Child[] = [];

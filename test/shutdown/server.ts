@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import type pg from "pg";
-import { openScope, override, provide, resource } from "yieldscope";
+import { currentScope, openScope, override, provide, resource } from "yieldscope";
 import { Database, Logger, Pool, RequestId, Tx } from "../../docs/examples/shop/resources.ts";
 import { servers } from "../../docs/examples/shop/shops.ts";
 import { shutDownOnSignal } from "../../docs/examples/shutdown/shut-down.ts";
@@ -12,10 +12,18 @@ if (create === undefined) throw new Error(`No server "${name}"`);
 
 const print = (line: string) => void process.stdout.write(`${line}\n`);
 
-/** A statement that takes for ever; the customer "patient" gives up when told to, "stubborn" doesn't. */
+/**
+ * A statement that takes for ever; the customer "patient" gives up when told to, "stubborn" doesn't. "background" leaves
+ * something running.
+ */
 const WaitingTx = resource(
 	{ tx: Tx, request: RequestId },
 	({ tx, request }, { signal }) => {
+		if (request === "background") {
+			void currentScope().detach(
+				(scope) => new Promise((resolve) => scope.signal.addEventListener("abort", resolve)),
+			);
+		}
 		if (!/^(?:patient|stubborn)/.test(request)) return tx;
 		const query = () =>
 			new Promise((_resolve, reject) => {

@@ -6,7 +6,7 @@ import type { Scope } from "yieldscope";
 
 /** All in milliseconds, from the signal on. */
 export interface ShutdownTimes {
-	/** When requests that still run are told to give up: their scopes' `signal` aborts. */
+	/** When requests and detached work that still run are told to give up: their scopes' `signal` aborts. */
 	readonly abortAt: number;
 	/** When the connections of those that don't are cut. */
 	readonly cutAt: number;
@@ -33,13 +33,14 @@ export function shutDownOnSignal(
 			console.error(err);
 			app.fail(err); // uncaught: nothing that the app owns is to be committed
 		}
-		const stopped = stop();
+		// which waits for the scopes of requests, and for detached work
+		const closed = stop().then(() => app.disposeAsync());
 		onStop?.();
-		if (!(await within(times.abortAt, stopped))) {
+		if (!(await within(times.abortAt, closed))) {
 			app.cancel(createError(503, "The server is shutting down"));
-			if (!(await within(times.cutAt - times.abortAt, stopped))) server.closeAllConnections();
+			if (!(await within(times.cutAt - times.abortAt, closed))) server.closeAllConnections();
 		}
-		await app.disposeAsync(); // waits for the scopes of the requests
+		await closed;
 	});
 }
 
