@@ -75,7 +75,7 @@ export function plan(count: number, seed: number): Visit[] {
 			}[task],
 			replaces: task === "order" ? order : undefined,
 			departure,
-			delay: Math.floor(random() * 15),
+			delay: Math.floor(random() ** 2 * 300), // with so many at a time, an answer takes about that long
 			status: fault === undefined ? statuses[task] : faults[fault].status,
 		};
 	});

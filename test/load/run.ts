@@ -7,6 +7,7 @@ const [requests = 20_000, seed = Date.now() % 1_000_000] = process.argv.slice(2)
 const unhandled: unknown[] = [];
 process.on("unhandledRejection", (error) => unhandled.push(error));
 process.on("uncaughtException", (error) => unhandled.push(error));
+process.once("SIGINT", () => process.exit(130)); // PostgreSQL ends with us
 
 console.log(`${requests} requests each, seed ${seed}`);
 await using suite = openScope({ name: "load", lifetime: "process" });
