@@ -186,11 +186,12 @@ async function check(
 	];
 }
 
-/** A fault, or what Koa says of an upload that was cut short. */
+/** What Koa reports of a client that leaves, in mid-upload or before it has read all: the socket's own errors. */
+const departures = ["HPE_INVALID_EOF_STATE", "ECONNRESET"];
+
 function isExpected(error: unknown): boolean {
-	return (
-		error instanceof Fault || (error as { code?: unknown } | null)?.code === "HPE_INVALID_EOF_STATE"
-	);
+	const { code } = error as { code?: string };
+	return error instanceof Fault || departures.includes(String(code));
 }
 
 /** What PostgreSQL knows. */
