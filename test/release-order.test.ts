@@ -772,6 +772,25 @@ describe('rule 11: release: "concurrent"', () => {
 		expect(log).toEqual(["+pool", "failed", "-connection", "-pool:success"]);
 	});
 
+	it("waits for the dependents although an inner scope's have been released", async () => {
+		const log: string[] = [];
+		const until = gate();
+		const Pool = logged(log, "pool", {}, { lifetime: "app" });
+		const Inner = logged(log, "inner", { Pool });
+		const Outer = slow(log, "outer", until.promise, { Pool });
+
+		const closed = withScope({ lifetime: "app", release: "concurrent" }, async () => {
+			await withScope({ release: "concurrent" }, () => use(Inner));
+			await use(Outer);
+		});
+		await ticks();
+		expect(log).toEqual(["+pool", "+inner", "-inner:success", "-outer begins"]);
+		until.open();
+		await closed;
+
+		expect(log.slice(4)).toEqual(["-outer ends", "-pool:success"]);
+	});
+
 	it("tells those not yet begun about a failure", async () => {
 		const log: string[] = [];
 		const [bad, good] = [gate(), gate()];
@@ -788,6 +807,92 @@ describe('rule 11: release: "concurrent"', () => {
 
 		await expect(closed).rejects.toBe(error);
 		expect(log).toEqual(["+pool", "-good begins", "-bad begins", "-pool:failure", "-good ends"]);
+	});
+});
+
+describe("rule 11: circles, which uses without await make", () => {
+	/** Waits for `setUp`, and logs its release. */
+	const member = (log: string[], name: string, setUp: () => unknown) =>
+		resource(
+			async function* () {
+				await setUp();
+				yield name;
+				log.push(`-${name}`);
+			},
+			{ name },
+		);
+
+	it("begin with what a setup didn't wait for", async () => {
+		const log: string[] = [];
+		const A: Resource<unknown> = member(log, "a", () => void use(B));
+		const B = member(log, "b", () => use(C));
+		const C = member(log, "c", () => ticks().then(() => use(A)));
+
+		await withScope(() => use(A));
+
+		expect(log).toEqual(["-b", "-c", "-a"]);
+	});
+
+	it("begin with the latest of several that a setup didn't wait for", async () => {
+		const log: string[] = [];
+		const A: Resource<unknown> = member(log, "a", () => void use(B));
+		const B = member(log, "b", () => {
+			void use(C);
+			return ticks(9); // it is ready after A
+		});
+		const C = member(log, "c", () => ticks().then(() => use(A)));
+
+		await withScope(() => use(A));
+
+		expect(log).toEqual(["-c", "-a", "-b"]);
+	});
+
+	it("go by the use that made the instance, not by where the circle is entered", async () => {
+		const log: string[] = [];
+		const A: Resource<unknown> = member(log, "a", () => void use(B));
+		const B = member(log, "b", () => {
+			void use(C);
+			return ticks(9); // it is ready after A
+		});
+		const C = member(log, "c", () => ticks().then(() => use(A)));
+
+		await withScope(() => useAll({ C, A }));
+
+		expect(log).toEqual(["-b", "-c", "-a"]);
+	});
+
+	it("come after what is free, and before what they depend on", async () => {
+		const log: string[] = [];
+		const Pool = member(log, "pool", () => {});
+		const A: Resource<unknown> = member(log, "a", () => use(Pool).then(() => void use(B)));
+		const B = member(log, "b", () => ticks().then(() => use(A)));
+
+		await withScope(async () => {
+			await use(member(log, "free", () => {}));
+			await use(A);
+		});
+
+		expect(log).toEqual(["-free", "-b", "-a", "-pool"]);
+	});
+
+	it("wait for what depends on them", async () => {
+		const log: string[] = [];
+		const until = gate();
+		const A: Resource<unknown> = member(log, "a", () => void use(B));
+		const B = member(log, "b", () => ticks().then(() => use(A)));
+		const Dependent = resource({ A, B }, async function* () {
+			yield "dependent";
+			await until.promise;
+			log.push("-dependent");
+		});
+
+		const closed = withScope({ release: "concurrent" }, () => use(Dependent));
+		await ticks(200);
+		expect(log).toEqual([]);
+		until.open();
+		await closed;
+
+		expect(log).toEqual(["-dependent", "-b", "-a"]);
 	});
 });
 
