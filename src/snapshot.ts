@@ -39,7 +39,8 @@ export interface ScopeSnapshot {
 /** Describes a scope and those below. */
 export function snapshotOf(owner: Owner): ScopeSnapshot {
 	const settled = owner.entries.filter((entry) => entry instanceof Instance);
-	const live = [...settled.filter((instance) => instance.state !== "released"), ...owner.setups];
+	const kept = settled.filter(({ state }) => state === "ready" || state === "releasing");
+	const live = [...kept, ...owner.setups];
 	const children: ScopeSnapshot[] = [];
 	for (let child = owner.lastChild; child !== undefined; child = child.previousSibling) {
 		children.push(snapshotOf(child));
