@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import {
 	currentScope,
 	openScope,
+	openScopeSync,
 	type Resource,
 	resource,
 	type Scope,
@@ -1117,6 +1118,32 @@ describe("rule 20: held children", () => {
 		expect(log).toEqual(["+child", "-child:success"]);
 	});
 
+	it("are all closed, also where a sync one was about to close by itself", async () => {
+		const log: string[] = [];
+		const parent = openScope();
+		const first = openScope({ parent });
+		first.defer(() => void log.push("-first"));
+		const second = openScopeSync({ parent });
+		second.defer(() => {
+			void parent.disposeAsync();
+			log.push("-second");
+		});
+		second.dispose();
+		await parent.disposeAsync();
+		expect(log).toEqual(["-second", "-first"]);
+	});
+
+	it("may begin tasks of the parent as they close, which it waits for", async () => {
+		const log: string[] = [];
+		const parent = openScope();
+		const task = () => ticks().then(() => log.push("task"));
+		void parent.spawn(() => openScope().after(() => void parent.spawn(task)));
+		parent.after(() => void log.push("after"));
+		parent.defer(() => void log.push("released"));
+		await parent.disposeAsync();
+		expect(log).toEqual(["task", "after", "released"]);
+	});
+
 	it("are waited for while they close by themselves", async () => {
 		const log: string[] = [];
 		const until = gate();
@@ -1376,6 +1403,23 @@ describe("rule 20: detach", () => {
 		);
 		expect(reported).toEqual([]);
 		expect(log).toEqual(["polls poller"]);
+	});
+});
+
+describe("rule 20: where there is nothing to wait for", () => {
+	const Sync = resource(function* () {
+		yield 1;
+	});
+	it.each<[string, (scope: Scope) => unknown]>([
+		["nothing", () => {}],
+		["a sync generator", (scope) => scope.use(Sync)],
+		["a value", (scope) => scope.use(resource(() => 1))],
+	])("a scope of %s is closed at once", async (_what, act) => {
+		const scope = openScope();
+		await act(scope);
+		const closing = scope.disposeAsync();
+		expect(scope.inspect().state).toBe("closed");
+		await closing;
 	});
 });
 
