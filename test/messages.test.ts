@@ -48,6 +48,15 @@ describe("messages about arguments", () => {
 			() => resource(bad(undefined)),
 		],
 		[
+			"resource with text for dependencies",
+			"Expected a setup function or dependencies, got a string.",
+			() =>
+				resource(
+					bad("pool"),
+					bad(() => 1),
+				),
+		],
+		[
 			"resource with null for dependencies",
 			"Expected a setup function or dependencies, got null.",
 			() =>

@@ -336,6 +336,25 @@ describe("use in a sync scope", () => {
 		expect(log).toEqual(["+a", "-b", "-a:success"]);
 	});
 
+	it("counts what a setup uses in a withScopeSync as that setup's dependency", async () => {
+		const log: string[] = [];
+		const setup = gate();
+		const Pool = loggedSync(log, "pool");
+		const Tx = resource(async function* () {
+			await setup.promise;
+			withScopeSync((scope) => scope.use(Pool, { lifetime: "app" }));
+			yield 1;
+			log.push("-tx");
+		});
+		await withScope({ lifetime: "app" }, async (scope) => {
+			const tx = scope.use(Tx);
+			await scope.use(Pool);
+			setup.open();
+			await tx;
+		});
+		expect(log).toEqual(["+pool", "-tx", "-pool:success"]);
+	});
+
 	it("runs what a setup registers right after its instance", () => {
 		const log: string[] = [];
 		const A = resource(
@@ -796,6 +815,26 @@ describe("errors of a sync scope's release", () => {
 		expect(log).toEqual(["closed"]);
 	});
 
+	it("reports a second yield of a generator whose closing takes time", async () => {
+		const reported: unknown[] = [];
+		const closing = gate();
+		const late = new Error("late");
+		const handmade = {
+			next: () => ({ value: 1, done: false }),
+			return: () => closing.promise,
+			throw() {},
+			[Symbol.iterator]: () => handmade,
+		} as unknown as Generator<number>;
+		withScopeSync({ onReleaseError: (error) => reported.push(error) }, (scope) =>
+			scope.use(resource(() => handmade)),
+		);
+		closing.fail(late);
+		await ticks();
+		expect(reported.length).toBe(2);
+		expect(reported[0]).toBe(late);
+		expectError(reported[1], YieldedTwiceError, "YS_ERR_YIELDED_TWICE");
+	});
+
 	it("gives a failure that was said to resources, and only news to the caller", () => {
 		const said = new Error("said");
 		const release = new Error("release");
@@ -904,11 +943,9 @@ describe("closing a sync scope", () => {
 			{ name: "A" },
 		);
 		withScopeSync((scope) => {
-			expectError(
-				thrown(() => scope.use(A)),
-				ScopeError,
-				"YS_ERR_SCOPE",
-			);
+			const error = thrown(() => scope.use(A));
+			expectError(error, ScopeError, "YS_ERR_SCOPE");
+			expect(error.scope).toBe(scope.name);
 			scope.use(loggedSync(log, "b"));
 		});
 		expect(log).toEqual(["+b", "-b:success"]);
