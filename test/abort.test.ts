@@ -340,6 +340,25 @@ describe("rule 22: a use that waits when its scope aborts", () => {
 	});
 });
 
+describe("rule 22: cancel", () => {
+	it("aborts like abort, here and below, but leaves the outcome to the work", async () => {
+		const reason = new Error("cancelled");
+		const value = await withScope(async (scope) => {
+			const child = openScope({ parent: scope });
+			const until = gate();
+			const waiting = scope.use(resource(() => until.promise));
+			scope.cancel(reason);
+			expect(scope.signal.reason).toBe(reason);
+			expect(child.signal.reason).toBe(reason);
+			expectError(await rejection(waiting), AcquireAbortedError, "YS_ERR_ACQUIRE_ABORTED");
+			expect(scope.outcome).toEqual({ type: "incomplete" });
+			until.open();
+			return "done";
+		});
+		expect(value).toBe("done");
+	});
+});
+
 describe("rule 22: options.signal", () => {
 	it("aborts the scope with its reason, and makes the outcome failure", async () => {
 		const seen: unknown[] = [];

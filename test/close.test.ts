@@ -570,6 +570,22 @@ describe("rule 20: a task", () => {
 	});
 });
 
+describe("rule 20: what another scope's task opened", () => {
+	it("is closed without waiting for that task", async () => {
+		const log: string[] = [];
+		const until = gate();
+		const [other, scope] = [openScope(), openScope()];
+		void other.spawn(async () => {
+			openScope({ parent: scope }).defer(() => void log.push("-child"));
+			await until.promise;
+		});
+		await scope.disposeAsync();
+		expect(log).toEqual(["-child"]);
+		until.open();
+		await other.disposeAsync();
+	});
+});
+
 describe("rule 20: running child scopes", () => {
 	const untilAborted = (signal: AbortSignal): Promise<never> =>
 		new Promise((_resolve, reject) => {
@@ -1429,6 +1445,7 @@ describe("rule 20: closing from the inside", () => {
 		const error = await rejection(awaited);
 		expectError(error, ScopeError, "YS_ERR_SCOPE");
 		expect(error.message).toContain("session");
+		expect(error.scope).toBe("session");
 	};
 	const session = () => openScope({ name: "session" });
 
@@ -1466,6 +1483,44 @@ describe("rule 20: closing from the inside", () => {
 			await close(scope, openScope({ parent: scope }));
 			await scope.disposeAsync();
 		}
+	});
+
+	it("doesn't hang in a scope that a setup has opened and handed out", async () => {
+		const scope = session();
+		const [handed, until] = [gate<Scope>(), gate()];
+		const Opening = resource(async () => {
+			handed.open(openScope());
+			await until.promise;
+		});
+		const opening = scope.use(Opening);
+		await (await handed.promise).run(() => expectGuard(scope.disposeAsync()));
+		until.open();
+		await opening;
+		await scope.disposeAsync();
+	});
+
+	it("works where that setup is another scope's", async () => {
+		const [app, scope] = [openScope(), session()];
+		const [handed, until] = [gate<Scope>(), gate()];
+		const Opening = resource(async () => {
+			handed.open(openScope({ parent: scope }));
+			await until.promise;
+		});
+		const opening = app.use(Opening);
+		await (await handed.promise).run(() => scope.disposeAsync());
+		expect(scope.inspect().state).toBe("closed");
+		until.open();
+		await opening;
+		await app.disposeAsync();
+	});
+
+	it("works in what runs in a held child with run()", async () => {
+		const log: string[] = [];
+		const scope = session();
+		const child = openScope({ parent: scope });
+		child.defer(() => void log.push("-child"));
+		await child.run(() => scope.disposeAsync());
+		expect(log).toEqual(["-child"]);
 	});
 
 	it("begins the close all the same, whose error is reported", async () => {

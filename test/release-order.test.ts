@@ -553,6 +553,19 @@ describe("rule 11: defer, adopt and disposables take part in the same order", ()
 		},
 	);
 
+	it("counts what a setup registers by scope.run() as the setup's", async () => {
+		const log: string[] = [];
+		const Pool = logged(log, "pool");
+		const Tx = resource(async function* ({ scope }) {
+			scope.run(() => scope.defer(() => void log.push("-deferred")));
+			await use(Pool);
+			yield 1;
+			log.push("-tx");
+		});
+		await withScope(() => use(Tx));
+		expect(log).toEqual(["+pool", "-tx", "-deferred", "-pool:success"]);
+	});
+
 	it("keeps apart what two setups register at the same time", async () => {
 		const log: string[] = [];
 		const [a, b] = [gate(), gate()];
