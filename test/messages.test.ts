@@ -151,7 +151,7 @@ describe("messages about arguments", () => {
 		],
 		[
 			"use of a disposer that is none",
-			"Expected Symbol(Symbol.dispose) to be a function, got a number.",
+			`Expected ${String(Symbol.dispose)} to be a function, got a number.`,
 			() => openScope().use(bad({ [Symbol.dispose]: 1 })),
 		],
 	]);
