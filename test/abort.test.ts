@@ -273,6 +273,21 @@ describe("rule 22: a use that waits when its scope aborts", () => {
 		await app.disposeAsync();
 	});
 
+	it("leaves the setup's error to the others, who get it", async () => {
+		const reported: unknown[] = [];
+		const error = new Error("setup failed");
+		const until = gate();
+		const Pool = resource(() => until.promise, { lifetime: "app" });
+		const app = openScope({ lifetime: "app", onReleaseError: (each) => reported.push(each) });
+		const [a, b] = [openScope({ parent: app }), openScope({ parent: app })];
+		const both = [rejection(a.use(Pool)), rejection(b.use(Pool))];
+		a.abort();
+		until.fail(error);
+		expect((await Promise.all(both))[1]).toBe(error);
+		await app.disposeAsync();
+		expect(reported).toEqual([]);
+	});
+
 	it("gives up in scopes below as well when the parent aborts", async () => {
 		const reason = new Error("stop");
 		const until = gate();

@@ -958,6 +958,69 @@ describe("release while something else runs", () => {
 		expect(log.slice(3, 5)).toEqual(["-a ends", "second"]);
 	});
 
+	it("lets a second call in a task wait, and one for what it depends on", async () => {
+		const log: string[] = [];
+		const until = gate();
+		const Pool = logged(log, "pool");
+		const Tx = slow(log, "tx", until.promise, { Pool });
+		await withScope(async (scope) => {
+			await use(Tx);
+			log.length = 0;
+			const released = scope.release(Tx);
+			await ticks();
+			const second = scope.spawn(() => scope.release(Tx)).then(() => log.push("second"));
+			const other = scope.spawn(() => scope.release(Pool));
+			await ticks();
+			expect(log).toEqual(["-tx begins"]);
+			until.open();
+			await Promise.all([released, second, other]);
+		});
+		expect(log[1]).toBe("-tx ends");
+		expect(log.slice(2).sort()).toEqual(["-pool:success", "second"]);
+	});
+
+	it("is over when its release code has ended: what that left running is refused in a close", async () => {
+		const log: string[] = [];
+		const [stray, task] = [gate(), gate()];
+		const A = resource(async function* () {
+			yield 1;
+			void stray.promise.then(async () => {
+				log.push(((await rejection(use(resource(() => 1)))) as Error).name);
+			});
+		});
+		const scope = openScope();
+		await scope.use(A);
+		await scope.release(A);
+		void scope.spawn(() => task.promise);
+		const closed = scope.disposeAsync();
+		stray.open();
+		await ticks();
+		expect(log).toEqual(["ScopeClosedError"]);
+		task.open();
+		await closed;
+	});
+
+	it("lets what the instance's setup has begun use the next instance", async () => {
+		const log: string[] = [];
+		const until = gate();
+		const A: Resource<string> = resource(
+			() => {
+				log.push("+a");
+				if (log.length === 1) void use(B);
+				return "a";
+			},
+			{ name: "A" },
+		);
+		const B = resource(() => until.promise.then(() => use(A)), { name: "B" });
+		await withScope(async (scope) => {
+			await use(A);
+			await scope.release(A);
+			until.open();
+			expect(await use(B)).toBe("a");
+		});
+		expect(log).toEqual(["+a", "+a"]);
+	});
+
 	it("releases once, in whatever tick of a close it is asked for", async () => {
 		for (let count = 0; count < 20; count++) {
 			const log: string[] = [];

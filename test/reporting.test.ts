@@ -312,7 +312,8 @@ describe("rule 23: onReleaseError", () => {
 		const until = gate();
 		const Slow = resource(() => until.promise);
 		const work = withScope(reporting(log, "work"), () => {
-			void use(resource({ Dependent: resource({ Slow }, () => 1) }, () => 1));
+			const Other = resource(() => 1);
+			void use(resource({ Other, Dependent: resource({ Other, Slow }, () => 1) }, () => 1));
 		});
 		await ticks();
 		until.fail(failure);

@@ -1,3 +1,4 @@
+import { AsyncResource } from "node:async_hooks";
 import { describe, expect, it } from "vitest";
 import {
 	CircularDependencyError,
@@ -382,6 +383,18 @@ describe("use in a sync scope", () => {
 		});
 	});
 
+	it("finds a cycle though the setup has lost its context", () => {
+		const outside = new AsyncResource("outside");
+		const scope = openScopeSync();
+		const A: Resource<unknown> = resource(() => outside.runInAsyncScope(() => scope.use(A)), {
+			name: "A",
+		});
+		const error = thrown(() => scope.use(A));
+		expectError(error, CircularDependencyError, "YS_ERR_CIRCULAR_DEPENDENCY");
+		expect(error.path).toEqual(["A", "A"]);
+		scope.dispose();
+	});
+
 	it("finds a cycle through another scope's context", () => {
 		const other = openScopeSync({ parent: null });
 		const A: Resource<unknown> = resource((context) => other.run(() => syncOf(context).use(A)), {
@@ -616,6 +629,46 @@ describe("asynchronous resources in a sync scope", () => {
 		door.open();
 		await closed;
 		expect(log).toEqual(["disposed", "closed"]);
+	});
+
+	it("makes the nearest scope that can wait do so", async () => {
+		const log: string[] = [];
+		const door = gate();
+		const A = resource(() => door.promise.then(() => log.push("late")));
+		const closed = withScope(() => {
+			withScopeSync(() => {
+				withScopeSync((scope) => {
+					expect(() => scope.use(A)).toThrow(InvalidArgumentError);
+				});
+			});
+		}).then(() => log.push("closed"));
+		await ticks();
+		expect(log).toEqual([]);
+		door.open();
+		await closed;
+		expect(log).toEqual(["late", "closed"]);
+	});
+
+	it("says so again at the next use, and can be closed", async () => {
+		const door = gate();
+		const A = resource(() => door.promise);
+		const scope = openScopeSync();
+		expect(() => scope.use(A)).toThrow(InvalidArgumentError);
+		expect(() => scope.use(A)).toThrow(InvalidArgumentError);
+		scope.dispose();
+		door.open();
+	});
+
+	it("leaves an enclosing scope's setup, which it can't wait for, to that scope", async () => {
+		let made = 0;
+		const A = resource(async () => ++made, { lifetime: "app" });
+		await withScope({ lifetime: "app" }, async () => {
+			withScopeSync((scope) => {
+				expect(() => scope.use(A)).toThrow(InvalidArgumentError);
+			});
+			expect(await use(A)).toBe(1);
+			withScopeSync((scope) => expect(scope.use(A)).toBe(1));
+		});
 	});
 
 	it("uses what an enclosing scope has ready", async () => {
