@@ -1010,6 +1010,38 @@ describe("rules 19 and 20: until release starts", () => {
 		expect(log).toEqual(["ScopeClosedError"]);
 	});
 
+	it("the code of a child that has closed is refused", async () => {
+		const until = gate();
+		const scope = openScope();
+		const child = openScope({ parent: scope });
+		await child.disposeAsync();
+		void scope.spawn(() => until.promise);
+		const closed = scope.disposeAsync();
+		const ask = () => scope.use(resource(() => 1));
+		expect(await child.run(() => refusal(ask))).toBe("ScopeClosedError");
+		until.open();
+		await closed;
+	});
+
+	it("a task of a child that a setup opened is refused once release has started", async () => {
+		const until = gate();
+		const log: unknown[] = [];
+		const scope = openScope();
+		const Session = resource(() => {
+			void openScope().spawn(async () => {
+				await until.promise;
+				log.push(await refusal(() => scope.spawn(() => 1)));
+			});
+		});
+		await scope.use(Session);
+		scope.defer(async () => {
+			until.open();
+			await ticks();
+		});
+		await scope.disposeAsync();
+		expect(log).toEqual(["ScopeClosedError"]);
+	});
+
 	it("a task is refused once release has started", async () => {
 		const log: string[] = [];
 		const until = gate();

@@ -267,6 +267,25 @@ describe("rule 11: dependents are released before what they depend on", () => {
 		expect(log).toEqual(["+pool", "+tx", "-session", "-tx:incomplete", "-pool:success"]);
 	});
 
+	it("keeps the place of a setup whose own scope's instances use it", async () => {
+		const log: string[] = [];
+		const Session = resource(
+			async function* () {
+				const held = openScope();
+				yield { use: () => held.use(Inner) };
+				log.push("-session");
+			},
+			{ name: "Session", lifetime: "app" },
+		);
+		const Inner: Resource<unknown> = logged(log, "inner", { Session });
+		await withScope({ lifetime: "app" }, async () => {
+			await use(logged(log, "first"));
+			const session = await use(Session);
+			await session.use();
+		});
+		expect(log).toEqual(["+first", "+inner", "-session", "-inner:incomplete", "-first:success"]);
+	});
+
 	it("does so as well where the setup itself used it and setups overlapped", async () => {
 		const log: string[] = [];
 		const Pool = logged(log, "pool", {}, { lifetime: "app" });
