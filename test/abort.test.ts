@@ -96,6 +96,14 @@ describe("rule 22: abort reaches signal", () => {
 		await parent.disposeAsync();
 	});
 
+	it("not by an abort of a scope that has closed", async () => {
+		const scope = openScope();
+		await scope.disposeAsync();
+		scope.abort();
+		expect(scope.signal.aborted).toBe(false);
+		expect(scope.outcome).toEqual({ type: "incomplete" });
+	});
+
 	it("not of a scope that has closed", async () => {
 		const parent = openScope();
 		const child = openScope({ parent });

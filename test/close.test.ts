@@ -687,6 +687,15 @@ describe("rule 20: running child scopes", () => {
 		expect(log).toEqual(["+outer", "+inner", "-inner:failure", "-outer:success"]);
 	});
 
+	it("are aborted, but held ones are not: they are closed", async () => {
+		const parent = openScope();
+		const child = openScope({ parent });
+		parent.fail(new Error("failed"));
+		await parent.disposeAsync();
+		expect(child.signal.aborted).toBe(false);
+		expect(child.disposed).toBe(true);
+	});
+
 	it("below a held child are aborted as well when the parent's work fails", async () => {
 		const error = new Error("failed");
 		const parent = openScope();
@@ -1332,6 +1341,25 @@ describe("rule 20: a held child opened inside a setup", () => {
 		expect(log).toEqual(["+inside", "work", "-inside:incomplete"]);
 	});
 
+	it("leaves no callback behind where it is a withScope", async () => {
+		const scope = openScope();
+		await scope.use(resource(() => withScope(() => 1)));
+		expect(scope.inspect().callbacks).toBe(0);
+		await scope.disposeAsync();
+	});
+
+	it("takes no other callback along where it is a withScope elsewhere", async () => {
+		const log: string[] = [];
+		const other = openScope();
+		const A = resource(async ({ scope }) => {
+			scope.defer(() => void log.push("-deferred"));
+			await withScope({ parent: other }, () => {});
+		});
+		await withScope(() => use(A));
+		expect(log).toEqual(["-deferred"]);
+		await other.disposeAsync();
+	});
+
 	it("may be closed by the setup or the release itself", async () => {
 		const log: string[] = [];
 		const Owner = resource(async function* () {
@@ -1451,6 +1479,26 @@ describe("rule 20: detach", () => {
 		);
 		expect(reported).toEqual([]);
 		expect(log).toEqual(["polls poller"]);
+	});
+});
+
+describe("onFirstUse", () => {
+	it.each<[string, (scope: Scope) => unknown]>([
+		["use", (scope) => scope.use(resource(() => 1))],
+		["defer", (scope) => scope.defer(() => {})],
+		["spawn", (scope) => scope.spawn(() => {})],
+		["a held child", (parent) => openScope({ parent })],
+		["a running child", (parent) => withScope({ parent }, () => {})],
+	])("is called once, by %s", async (_what, act) => {
+		let called = 0;
+		const scope = openScope({ onFirstUse: () => ++called });
+		scope.complete();
+		scope.inspect();
+		expect(called).toBe(0);
+		await act(scope);
+		await act(scope);
+		expect(called).toBe(1);
+		await scope.disposeAsync();
 	});
 });
 
