@@ -416,6 +416,16 @@ describe("messages about acquisitions", () => {
 			() => withScope({ lifetime: "request" }, () => use(living("task"))),
 		],
 		[
+			"a setup's task resource, with no task but a request below",
+			`Cannot use Pool in scope "app" (Tx > Pool): no open scope has its lifetime "task"; open are "app". ${lifetimeAdvice("task")}`,
+			() =>
+				withScope({ lifetime: "app" }, () =>
+					withScope({ lifetime: "request" }, () =>
+						use(resource({ pool: living("task") }, () => 1, { name: "Tx", lifetime: "app" })),
+					),
+				),
+		],
+		[
 			"a resource that would outlive what it uses",
 			'Cannot use Pool (lifetime "request") in Tx, which is owned by "app" and would outlive it, in scope "app" (Orders > Tx > Pool); open are "app". Give Tx the shorter lifetime or Pool the longer one, or open a scope of that lifetime around both.',
 			() =>

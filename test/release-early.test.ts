@@ -3,6 +3,7 @@ import {
 	CircularDependencyError,
 	currentScope,
 	ErrorSwallowedError,
+	family,
 	InvalidArgumentError,
 	openScope,
 	openScopeSync,
@@ -188,6 +189,25 @@ describe("release", () => {
 		});
 		expect(log.slice(-3)).toEqual(["work", "-tx", "-pool:success"]);
 		expect(log.slice(0, -3).sort()).toEqual(["+pool", "+pool", "+tx", "-pool:success"]);
+	});
+
+	it("lets the next use set it up anew among many, of families, too", async () => {
+		let made = 0;
+		const Member = family((key: number) => ({ key, id: ++made }));
+		const all = Array.from({ length: 20 }, () => resource(() => ({ id: ++made })));
+		await withScope(async (scope) => {
+			for (const each of all) await use(each);
+			for (let key = 0; key < 3; key++) await use(Member(key));
+			for (const Each of [all[5] as Resource<{ id: number }>, Member(1)]) {
+				const first = await use(Each);
+				expect(await use(Each)).toBe(first);
+				await scope.release(Each);
+				const second = await use(Each);
+				expect(second).not.toBe(first);
+				expect(await use(Each)).toBe(second);
+			}
+		});
+		expect(made).toBe(25);
 	});
 
 	it("may be repeated 1,000 times without a trace", async () => {

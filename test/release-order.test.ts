@@ -585,6 +585,16 @@ describe("rule 11: defer, adopt and disposables take part in the same order", ()
 		expect(log).toEqual(["+pool", "-tx", "-deferred", "-pool:success"]);
 	});
 
+	it("leaves what a setup registers with another scope to that scope", async () => {
+		const log: string[] = [];
+		const other = openScope();
+		const A = resource(() => other.defer(() => void log.push("-deferred")));
+		await withScope(() => use(A));
+		log.push("closed");
+		await other.disposeAsync();
+		expect(log).toEqual(["closed", "-deferred"]);
+	});
+
 	it("keeps apart what two setups register at the same time", async () => {
 		const log: string[] = [];
 		const [a, b] = [gate(), gate()];
