@@ -53,7 +53,9 @@ export function snapshotOf(owner: Owner): ScopeSnapshot {
 function describeScope(owner: Owner) {
 	const entries = owner.entries.toArray();
 	const settled = entries.filter((entry) => entry instanceof Instance);
-	const live = [...settled, ...owner.setups.toArray()];
+	// a setup that failed may still have something to release
+	const kept = settled.filter(({ state }) => state !== "failed");
+	const live = [...kept, ...owner.setups.toArray()];
 	return {
 		name: owner.name,
 		lifetime: owner.lifetime,

@@ -96,6 +96,14 @@ describe("rule 22: abort reaches signal", () => {
 		await parent.disposeAsync();
 	});
 
+	it("not by an abort of a scope that has closed", async () => {
+		const scope = openScope();
+		await scope.disposeAsync();
+		scope.abort();
+		expect(scope.signal.aborted).toBe(false);
+		expect(scope.outcome).toEqual({ type: "incomplete" });
+	});
+
 	it("not of a scope that has closed", async () => {
 		const parent = openScope();
 		const child = openScope({ parent });
@@ -273,6 +281,21 @@ describe("rule 22: a use that waits when its scope aborts", () => {
 		await app.disposeAsync();
 	});
 
+	it("leaves the setup's error to the others, who get it", async () => {
+		const reported: unknown[] = [];
+		const error = new Error("setup failed");
+		const until = gate();
+		const Pool = resource(() => until.promise, { lifetime: "app" });
+		const app = openScope({ lifetime: "app", onReleaseError: (each) => reported.push(each) });
+		const [a, b] = [openScope({ parent: app }), openScope({ parent: app })];
+		const both = [rejection(a.use(Pool)), rejection(b.use(Pool))];
+		a.abort();
+		until.fail(error);
+		expect((await Promise.all(both))[1]).toBe(error);
+		await app.disposeAsync();
+		expect(reported).toEqual([]);
+	});
+
 	it("gives up in scopes below as well when the parent aborts", async () => {
 		const reason = new Error("stop");
 		const until = gate();
@@ -337,6 +360,25 @@ describe("rule 22: a use that waits when its scope aborts", () => {
 		await scope.disposeAsync();
 		expect(reported.length).toBe(1);
 		expect(reported[0]).toBe(thrown);
+	});
+});
+
+describe("rule 22: cancel", () => {
+	it("aborts like abort, here and below, but leaves the outcome to the work", async () => {
+		const reason = new Error("cancelled");
+		const value = await withScope(async (scope) => {
+			const child = openScope({ parent: scope });
+			const until = gate();
+			const waiting = scope.use(resource(() => until.promise));
+			scope.cancel(reason);
+			expect(scope.signal.reason).toBe(reason);
+			expect(child.signal.reason).toBe(reason);
+			expectError(await rejection(waiting), AcquireAbortedError, "YS_ERR_ACQUIRE_ABORTED");
+			expect(scope.outcome).toEqual({ type: "incomplete" });
+			until.open();
+			return "done";
+		});
+		expect(value).toBe("done");
 	});
 });
 

@@ -822,6 +822,33 @@ describe("rule 2: values that look like something else", () => {
 		).toBe(value);
 	});
 
+	const parts = ["next", "return", "throw"];
+	it.each(parts.flatMap((part) => [[part, "missing"] as const, [part, "no function"] as const]))(
+		"keeps an iterator whose %s is %s",
+		async (part, state) => {
+			const iterator: Record<PropertyKey, unknown> = { [Symbol.iterator]: () => iterator };
+			for (const each of parts) iterator[each] = () => ({ done: false, value: "yielded" });
+			if (state === "missing") delete iterator[part];
+			else iterator[part] = 1;
+			const strict = new Proxy(iterator, {
+				get(target, key) {
+					if (key in target || key === "then") return target[key];
+					throw new ReferenceError(`no ${String(key)}`);
+				},
+			});
+			expect(await withScope(() => use(resource(() => strict)))).toBe(strict);
+		},
+	);
+
+	it("disposes a dependency that is passed on once, whatever else there is", async () => {
+		const log: string[] = [];
+		const value = { [Symbol.dispose]: () => void log.push("disposed") };
+		const Pool = resource(() => value);
+		const Other = resource(() => 1);
+		await withScope(() => use(resource({ Other, Pool }, ({ Pool: pool }) => pool)));
+		expect(log).toEqual(["disposed"]);
+	});
+
 	it("keeps an object that throws for properties it doesn't have", async () => {
 		// as configuration libraries make them, to find typing errors in names
 		const config = new Proxy({ port: 80 } as Record<PropertyKey, unknown>, {

@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import {
 	currentScope,
 	openScope,
+	openScopeSync,
 	type Resource,
 	resource,
 	type Scope,
@@ -632,6 +633,22 @@ describe("rule 20: spawned tasks of work that fails", () => {
 	});
 });
 
+describe("rule 20: what another scope's task opened", () => {
+	it("is closed without waiting for that task", async () => {
+		const log: string[] = [];
+		const until = gate();
+		const [other, scope] = [openScope(), openScope()];
+		void other.spawn(async () => {
+			openScope({ parent: scope }).defer(() => void log.push("-child"));
+			await until.promise;
+		});
+		await scope.disposeAsync();
+		expect(log).toEqual(["-child"]);
+		until.open();
+		await other.disposeAsync();
+	});
+});
+
 describe("rule 20: running child scopes", () => {
 	const untilAborted = (signal: AbortSignal): Promise<never> =>
 		new Promise((_resolve, reject) => {
@@ -731,6 +748,15 @@ describe("rule 20: running child scopes", () => {
 			expect(await rejection(child)).toBe(error);
 		});
 		expect(log).toEqual(["+outer", "+inner", "-inner:failure", "-outer:success"]);
+	});
+
+	it("are aborted, but held ones are not: they are closed", async () => {
+		const parent = openScope();
+		const child = openScope({ parent });
+		parent.fail(new Error("failed"));
+		await parent.disposeAsync();
+		expect(child.signal.aborted).toBe(false);
+		expect(child.disposed).toBe(true);
 	});
 
 	it("below a held child are aborted as well when the parent's work fails", async () => {
@@ -1056,6 +1082,38 @@ describe("rules 19 and 20: until release starts", () => {
 		expect(log).toEqual(["ScopeClosedError"]);
 	});
 
+	it("the code of a child that has closed is refused", async () => {
+		const until = gate();
+		const scope = openScope();
+		const child = openScope({ parent: scope });
+		await child.disposeAsync();
+		void scope.spawn(() => until.promise);
+		const closed = scope.disposeAsync();
+		const ask = () => scope.use(resource(() => 1));
+		expect(await child.run(() => refusal(ask))).toBe("ScopeClosedError");
+		until.open();
+		await closed;
+	});
+
+	it("a task of a child that a setup opened is refused once release has started", async () => {
+		const until = gate();
+		const log: unknown[] = [];
+		const scope = openScope();
+		const Session = resource(() => {
+			void openScope().spawn(async () => {
+				await until.promise;
+				log.push(await refusal(() => scope.spawn(() => 1)));
+			});
+		});
+		await scope.use(Session);
+		scope.defer(async () => {
+			until.open();
+			await ticks();
+		});
+		await scope.disposeAsync();
+		expect(log).toEqual(["ScopeClosedError"]);
+	});
+
 	it("a task is refused once release has started", async () => {
 		const log: string[] = [];
 		const until = gate();
@@ -1178,6 +1236,32 @@ describe("rule 20: held children", () => {
 			child.complete();
 		});
 		expect(log).toEqual(["+child", "-child:success"]);
+	});
+
+	it("are all closed, also where a sync one was about to close by itself", async () => {
+		const log: string[] = [];
+		const parent = openScope();
+		const first = openScope({ parent });
+		first.defer(() => void log.push("-first"));
+		const second = openScopeSync({ parent });
+		second.defer(() => {
+			void parent.disposeAsync();
+			log.push("-second");
+		});
+		second.dispose();
+		await parent.disposeAsync();
+		expect(log).toEqual(["-second", "-first"]);
+	});
+
+	it("may begin tasks of the parent as they close, which it waits for", async () => {
+		const log: string[] = [];
+		const parent = openScope();
+		const task = () => ticks().then(() => log.push("task"));
+		void parent.spawn(() => openScope().after(() => void parent.spawn(task)));
+		parent.after(() => void log.push("after"));
+		parent.defer(() => void log.push("released"));
+		await parent.disposeAsync();
+		expect(log).toEqual(["task", "after", "released"]);
 	});
 
 	it("are waited for while they close by themselves", async () => {
@@ -1320,6 +1404,25 @@ describe("rule 20: a held child opened inside a setup", () => {
 		expect(log).toEqual(["+inside", "work", "-inside:incomplete"]);
 	});
 
+	it("leaves no callback behind where it is a withScope", async () => {
+		const scope = openScope();
+		await scope.use(resource(() => withScope(() => 1)));
+		expect(scope.inspect().callbacks).toBe(0);
+		await scope.disposeAsync();
+	});
+
+	it("takes no other callback along where it is a withScope elsewhere", async () => {
+		const log: string[] = [];
+		const other = openScope();
+		const A = resource(async ({ scope }) => {
+			scope.defer(() => void log.push("-deferred"));
+			await withScope({ parent: other }, () => {});
+		});
+		await withScope(() => use(A));
+		expect(log).toEqual(["-deferred"]);
+		await other.disposeAsync();
+	});
+
 	it("may be closed by the setup or the release itself", async () => {
 		const log: string[] = [];
 		const Owner = resource(async function* () {
@@ -1442,12 +1545,50 @@ describe("rule 20: detach", () => {
 	});
 });
 
+describe("onFirstUse", () => {
+	it.each<[string, (scope: Scope) => unknown]>([
+		["use", (scope) => scope.use(resource(() => 1))],
+		["defer", (scope) => scope.defer(() => {})],
+		["spawn", (scope) => scope.spawn(() => {})],
+		["a held child", (parent) => openScope({ parent })],
+		["a running child", (parent) => withScope({ parent }, () => {})],
+	])("is called once, by %s", async (_what, act) => {
+		let called = 0;
+		const scope = openScope({ onFirstUse: () => ++called });
+		scope.complete();
+		scope.inspect();
+		expect(called).toBe(0);
+		await act(scope);
+		await act(scope);
+		expect(called).toBe(1);
+		await scope.disposeAsync();
+	});
+});
+
+describe("rule 20: where there is nothing to wait for", () => {
+	const Sync = resource(function* () {
+		yield 1;
+	});
+	it.each<[string, (scope: Scope) => unknown]>([
+		["nothing", () => {}],
+		["a sync generator", (scope) => scope.use(Sync)],
+		["a value", (scope) => scope.use(resource(() => 1))],
+	])("a scope of %s is closed at once", async (_what, act) => {
+		const scope = openScope();
+		await act(scope);
+		const closing = scope.disposeAsync();
+		expect(scope.inspect().state).toBe("closed");
+		await closing;
+	});
+});
+
 describe("rule 20: closing from the inside", () => {
 	/** Expects `awaited`, the close of a scope by something that it waits for, to reject at once. */
 	const expectGuard = async (awaited: Promise<void>) => {
 		const error = await rejection(awaited);
 		expectError(error, ScopeError, "YS_ERR_SCOPE");
 		expect(error.message).toContain("session");
+		expect(error.scope).toBe("session");
 	};
 	const session = () => openScope({ name: "session" });
 
@@ -1485,6 +1626,44 @@ describe("rule 20: closing from the inside", () => {
 			await close(scope, openScope({ parent: scope }));
 			await scope.disposeAsync();
 		}
+	});
+
+	it("doesn't hang in a scope that a setup has opened and handed out", async () => {
+		const scope = session();
+		const [handed, until] = [gate<Scope>(), gate()];
+		const Opening = resource(async () => {
+			handed.open(openScope());
+			await until.promise;
+		});
+		const opening = scope.use(Opening);
+		await (await handed.promise).run(() => expectGuard(scope.disposeAsync()));
+		until.open();
+		await opening;
+		await scope.disposeAsync();
+	});
+
+	it("works where that setup is another scope's", async () => {
+		const [app, scope] = [openScope(), session()];
+		const [handed, until] = [gate<Scope>(), gate()];
+		const Opening = resource(async () => {
+			handed.open(openScope({ parent: scope }));
+			await until.promise;
+		});
+		const opening = app.use(Opening);
+		await (await handed.promise).run(() => scope.disposeAsync());
+		expect(scope.inspect().state).toBe("closed");
+		until.open();
+		await opening;
+		await app.disposeAsync();
+	});
+
+	it("works in what runs in a held child with run()", async () => {
+		const log: string[] = [];
+		const scope = session();
+		const child = openScope({ parent: scope });
+		child.defer(() => void log.push("-child"));
+		await child.run(() => scope.disposeAsync());
+		expect(log).toEqual(["-child"]);
 	});
 
 	it("begins the close all the same, whose error is reported", async () => {

@@ -303,6 +303,10 @@ describe("rule 5: the ambient scope in setup and release", () => {
 });
 
 describe("the ambient scope in scopes", () => {
+	it("is a Scope, and says so", () => {
+		expect(Object.prototype.toString.call(openScope())).toBe("[object Scope]");
+	});
+
 	it("is none outside", async () => {
 		expect(tryCurrentScope()).toBe(undefined);
 		expect(() => currentScope()).toThrow(NoScopeError);
@@ -423,6 +427,29 @@ describe("the ambient scope in scopes", () => {
 			expect(scope.run(() => currentScope())).toBe(scope);
 			expect(here()).toBe("outer");
 		});
+	});
+
+	it("is the request's for what goes on after the handler's scope", async () => {
+		const until = gate();
+		await withScope({ lifetime: "request" }, async (request) => {
+			let later: Promise<unknown> | undefined;
+			await withScope({ lifetime: "handler" }, () => {
+				later = until.promise.then(() => currentScope());
+			});
+			until.open();
+			expect(await later).toBe(request);
+		});
+	});
+
+	it("is the scope's own in its release, although its function has entered another", async () => {
+		const other = openScope({ name: "other" });
+		const seen: unknown[] = [];
+		await withScope({ name: "own" }, (scope) => {
+			scope.defer(() => void seen.push(here()));
+			other.enter();
+		});
+		expect(seen).toEqual(["own"]);
+		await other.disposeAsync();
 	});
 
 	it("is that of run on a closed scope, which gives nothing any more", async () => {

@@ -83,6 +83,16 @@ describe("rule 10: cycles", () => {
 		expectCycle(error, names);
 	});
 
+	it("names the way that was asked for first where there are several", async () => {
+		const A: Resource<unknown> = resource(() => useAll({ B, C }), { name: "A" });
+		const B = resource(() => use(D), { name: "B" });
+		const C = resource(() => use(D), { name: "C" });
+		const D = resource(() => ticks().then(() => use(A)), { name: "D" });
+		const error = await withScope(() => rejection(use(A)));
+		expectError(error, CircularDependencyError, "YS_ERR_CIRCULAR_DEPENDENCY");
+		expect(error.path).toEqual(["D", "A", "B", "D"]);
+	});
+
 	it("names only the circle, not the way there", async () => {
 		const all: Late = {};
 		using(all, "Entry", ["A"]);
@@ -604,6 +614,36 @@ describe("rule 10: no false alarm", () => {
 			...(await Promise.all([use(Db), use(Db)])),
 		]);
 		expect(await withScope(() => use(Twice))).toEqual(["db", "db", "db", "db"]);
+	});
+
+	it("takes a setup that waits for one whose dependency begins it, without waiting", async () => {
+		const [x, b] = [gate(), gate()];
+		const A: Resource<unknown> = resource(() => void use(B));
+		const X = resource(async () => {
+			await use(A);
+			await x.promise;
+			return "x";
+		});
+		const B = resource(() => b.promise.then(() => use(X)));
+		await withScope(async () => {
+			await use(A);
+			const both = Promise.all([use(X), use(B)]);
+			b.open();
+			await ticks();
+			x.open();
+			expect(await both).toEqual(["x", "x"]);
+		});
+	});
+
+	it("takes a fresh instance in an enclosing scope, asked for by the resource's own setup", async () => {
+		const A: Resource<string> = resource(({ scope }) =>
+			scope.lifetime === "app" ? "app's" : use(A, { fresh: true, lifetime: "app" }),
+		);
+		await withScope({ lifetime: "app" }, () =>
+			withScope({ lifetime: "request" }, async () => {
+				expect(await use(A)).toBe("app's");
+			}),
+		);
 	});
 
 	it("takes two setups that wait for each other's dependencies", async () => {

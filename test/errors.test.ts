@@ -544,6 +544,12 @@ describe("InvalidArgumentError", () => {
 		expect(() => resource(() => 1, { releaseTimeout: -1 })).toThrow(/milliseconds, got -1\.$/);
 	});
 
+	it("shows its name", () => {
+		const error = new InvalidArgumentError("what was wrong");
+		expect(error.name).toBe("InvalidArgumentError");
+		expect(String(error)).toBe("InvalidArgumentError: what was wrong");
+	});
+
 	it("rejects withScope without a function", async () => {
 		const error = await rejection(withScope(bad(undefined)));
 		expect(error).toBeInstanceOf(InvalidArgumentError);
@@ -577,6 +583,11 @@ describe("SuppressedError", () => {
 		expect(Object.hasOwn(error, "suppressed")).toBe(true);
 		expect(error.suppressed).toBe(undefined);
 		expect(Object.keys(error)).toEqual([]);
+		const hidden = { writable: true, configurable: true, enumerable: false };
+		expect(Object.getOwnPropertyDescriptors(error)).toMatchObject({
+			error: { ...hidden, value: newest },
+			suppressed: { ...hidden, value: undefined },
+		});
 		expect(String(error)).toBe("SuppressedError: two of them");
 		expect(Object.hasOwn(new SuppressedError(1, 2), "message")).toBe(false);
 	});

@@ -219,7 +219,8 @@ describe("family", () => {
 		[{ password: "secret" }, "Db(object)"],
 		[["secret"], "Db(object)"],
 		[() => "secret", "Db(function)"],
-		["x".repeat(100), `Db("${"x".repeat(39)}…")`],
+		["x".repeat(40), `Db("${"x".repeat(40)}")`],
+		["x".repeat(41), `Db("${"x".repeat(39)}…")`],
 	])("names the resource of the key %o", (key, name) => {
 		expect(family((_key: unknown) => 1, { name: "Db" })(key).name).toBe(name);
 	});

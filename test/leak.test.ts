@@ -11,6 +11,7 @@ import {
 	type Scope,
 	use,
 	withScope,
+	withScopeSync,
 } from "../src/index.ts";
 import { gate, ticks } from "./support.ts";
 
@@ -208,6 +209,18 @@ describe.skipIf(gc === undefined)("what a timer's async context still points at"
 		await expectCollected(references);
 		await app.use(Timer);
 		await app.disposeAsync();
+		await expectCollected(references);
+	});
+
+	it("holds no values of a sync scope's instance whose setup it was made in", async () => {
+		const references: Record<string, WeakRef<object>> = {};
+		const Timer = resource(function* () {
+			keepContext();
+			const value = new Big();
+			references.value = new WeakRef(value);
+			yield value;
+		});
+		withScopeSync((scope) => void scope.use(Timer));
 		await expectCollected(references);
 	});
 

@@ -429,6 +429,20 @@ describe("rule 13: fail", () => {
 	});
 });
 
+describe("rule 13: complete", () => {
+	it("may be called by a task while the scope closes", async () => {
+		const seen: unknown[] = [];
+		const scope = openScope();
+		await scope.use(witness(seen));
+		void scope.spawn(async () => {
+			await ticks();
+			scope.complete();
+		});
+		await scope.disposeAsync();
+		expect(seen).toEqual(["success"]);
+	});
+});
+
 describe("rule 13: a held scope that its parent closes", () => {
 	it.each([
 		["success", async () => {}],

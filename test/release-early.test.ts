@@ -3,8 +3,10 @@ import {
 	CircularDependencyError,
 	currentScope,
 	ErrorSwallowedError,
+	family,
 	InvalidArgumentError,
 	openScope,
+	openScopeSync,
 	provide,
 	type Resource,
 	resource,
@@ -187,6 +189,25 @@ describe("release", () => {
 		});
 		expect(log.slice(-3)).toEqual(["work", "-tx", "-pool:success"]);
 		expect(log.slice(0, -3).sort()).toEqual(["+pool", "+pool", "+tx", "-pool:success"]);
+	});
+
+	it("lets the next use set it up anew among many, of families, too", async () => {
+		let made = 0;
+		const Member = family((key: number) => ({ key, id: ++made }));
+		const all = Array.from({ length: 20 }, () => resource(() => ({ id: ++made })));
+		await withScope(async (scope) => {
+			for (const each of all) await use(each);
+			for (let key = 0; key < 3; key++) await use(Member(key));
+			for (const Each of [all[5] as Resource<{ id: number }>, Member(1)]) {
+				const first = await use(Each);
+				expect(await use(Each)).toBe(first);
+				await scope.release(Each);
+				const second = await use(Each);
+				expect(second).not.toBe(first);
+				expect(await use(Each)).toBe(second);
+			}
+		});
+		expect(made).toBe(25);
 	});
 
 	it("may be repeated 1,000 times without a trace", async () => {
@@ -405,6 +426,148 @@ describe("release in scopes below", () => {
 			await Promise.all([closed, released]);
 		});
 		expect(log.slice(2)).toEqual(["-tx:failure", "-pool:success"]);
+	});
+
+	it("leaves a closing scope's release code what it may still use", async () => {
+		const log: string[] = [];
+		const until = gate();
+		const Pool = logged(log, "pool", {}, { lifetime: "app" });
+		const Tx = logged(log, "tx", { Pool });
+		await withScope({ lifetime: "app" }, async (app) => {
+			const child = openScope({ parent: app });
+			await child.use(Tx);
+			child.defer(async () => {
+				await until.promise;
+				log.push(`use ${await child.use(Tx)}`);
+			});
+			const closed = child.disposeAsync();
+			await ticks();
+			const released = app.release(Pool);
+			await ticks();
+			until.open();
+			await Promise.all([closed, released]);
+		});
+		expect(log.slice(2)).toEqual(["use tx", "-tx:incomplete", "-pool:success"]);
+	});
+
+	it("waits for such a close also where it is asked for outside of all scopes", async () => {
+		const log: string[] = [];
+		const until = gate();
+		const Pool = logged(log, "pool", {}, { lifetime: "app" });
+		const Tx = logged(log, "tx", { Pool });
+		const app = openScope({ lifetime: "app" });
+		const child = openScope({ parent: app });
+		await child.use(Tx);
+		child.defer(() => until.promise);
+		const closed = child.disposeAsync();
+		await ticks();
+		const released = app.release(Pool);
+		await ticks();
+		until.open();
+		await Promise.all([closed, released]);
+		expect(log.slice(2)).toEqual(["-tx:incomplete", "-pool:success"]);
+		await app.disposeAsync();
+	});
+
+	it("waits for a close that begins later, also where it is asked for in that scope", async () => {
+		const log: string[] = [];
+		const [setup, until] = [gate(), gate()];
+		const Pool = logged(log, "pool", {}, { lifetime: "app" });
+		const Tx = logged(log, "tx", { Pool });
+		const Pending = resource({ Pool }, () => setup.promise, { lifetime: "app" });
+		await withScope({ lifetime: "app" }, async (app) => {
+			const child = openScope({ parent: app });
+			await child.use(Tx);
+			child.defer(() => until.promise);
+			void app.use(Pending);
+			const released = child.run(() => app.release(Pool));
+			await ticks();
+			const closed = child.disposeAsync();
+			await ticks();
+			setup.open();
+			await ticks();
+			until.open();
+			await Promise.all([closed, released]);
+			log.push("released");
+		});
+		expect(log.slice(2)).toEqual(["-tx:incomplete", "-pool:success", "released"]);
+	});
+
+	it("is waited for by the close of a dependent's scope, until the last one there is released", async () => {
+		const log: string[] = [];
+		const until = gate();
+		const Pool = logged(log, "pool", {}, { lifetime: "app" });
+		await withScope({ lifetime: "app" }, async (app) => {
+			const child = openScope({ parent: app });
+			await child.use(slow(log, "a", until.promise, { Pool }));
+			await child.use(logged(log, "b", { Pool }));
+			log.length = 0;
+			const released = app.release(Pool);
+			await ticks();
+			expect(child.inspect().running).toBe(1);
+			const closed = child.disposeAsync().then(() => log.push("closed"));
+			await ticks();
+			expect(log).toEqual(["-b:success", "-a begins"]);
+			until.open();
+			await Promise.all([released, closed]);
+		});
+		expect(log[2]).toBe("-a ends");
+		expect(log.slice(3).sort()).toEqual(["-pool:success", "closed"]);
+	});
+
+	it("leaves nothing to wait for in scopes that live on, sync ones included", async () => {
+		const Pool = resource(() => "pool", { lifetime: "app" });
+		await withScope({ lifetime: "app" }, async (app) => {
+			await app.use(Pool);
+			const child = openScope({ parent: app });
+			const sync = openScopeSync({ parent: app });
+			await child.use(resource({ Pool }, () => 1));
+			sync.use(resource({ Pool }, () => 1));
+			await app.release(Pool);
+			for (const scope of [app, child, sync])
+				expect(scope.inspect()).toMatchObject({ running: 0, resources: [] });
+		});
+	});
+
+	it("releases an instance of a scope that a setup opened", async () => {
+		const log: string[] = [];
+		const A = logged(log, "a");
+		const Session = resource(() => {
+			const held = openScope();
+			return { use: () => held.use(A), release: () => held.release(A) };
+		});
+		await withScope(async () => {
+			const session = await use(Session);
+			await session.use();
+			await session.release();
+			log.push("released");
+		});
+		expect(log).toEqual(["+a", "-a:success", "released"]);
+	});
+
+	it("releases what goes on in a scope that a setup opened and didn't wait for", async () => {
+		const log: string[] = [];
+		const until = gate();
+		const Pool = logged(log, "pool", {}, { lifetime: "app" });
+		const Inner = logged(log, "inner", { Pool });
+		const Tx = resource(async function* () {
+			await use(Pool);
+			void withScope(async () => {
+				await ticks(5);
+				await use(Inner);
+				await until.promise;
+			});
+			yield 1;
+			log.push("-tx");
+		});
+		await withScope({ lifetime: "app" }, async (scope) => {
+			await use(Tx);
+			await ticks();
+			log.length = 0;
+			await scope.release(Pool);
+			until.open();
+		});
+		expect(log).toEqual(["-inner:success", "-tx", "-pool:success"]);
 	});
 
 	it("loses nothing where a dependent's scope is closing", async () => {
@@ -731,6 +894,165 @@ describe("release while something else runs", () => {
 		await scope.release(A);
 		expect(log).toEqual(["+a", "deferred", "-a:incomplete"]);
 		expectError(await rejection(scope.use(A)), ScopeClosedError, "YS_ERR_SCOPE_CLOSED");
+	});
+
+	it("has nothing to do in release code for what an enclosing scope owns", async () => {
+		const log: string[] = [];
+		const Pool = logged(log, "pool", {}, { lifetime: "app" });
+		await withScope({ lifetime: "app" }, async (app) => {
+			await app.use(Pool);
+			await withScope(async (scope) => scope.defer(() => scope.release(Pool)));
+			log.push("work");
+		});
+		expect(log).toEqual(["+pool", "work", "-pool:success"]);
+	});
+
+	it("is a cycle in release code of a dependent's scope, and doesn't hang", async () => {
+		const log: string[] = [];
+		const Pool = logged(log, "Pool", {}, { lifetime: "app" });
+		const Tx = logged(log, "Tx", { Pool });
+		await withScope({ lifetime: "app" }, async (app) => {
+			await withScope(async (scope) => {
+				await use(Tx);
+				scope.defer(async () => {
+					const error = await rejection(app.release(Pool));
+					expectError(error, CircularDependencyError, "YS_ERR_CIRCULAR_DEPENDENCY");
+					expect(error.path).toEqual(["Tx", "Pool"]);
+					log.push("refused");
+				});
+			});
+		});
+		expect(log.slice(2)).toEqual(["refused", "-Tx:success", "-Pool:success"]);
+	});
+
+	it("is a cycle in a dependent's release code, and doesn't hang", async () => {
+		const log: string[] = [];
+		const Pool = logged(log, "Pool");
+		const Tx = resource(
+			{ Pool },
+			async function* () {
+				yield 1;
+				const error = await rejection(currentScope().release(Pool));
+				expectError(error, CircularDependencyError, "YS_ERR_CIRCULAR_DEPENDENCY");
+				expect(error.path).toEqual(["Tx", "Pool"]);
+				log.push("refused");
+			},
+			{ name: "Tx" },
+		);
+		await withScope(async (scope) => {
+			await use(Tx);
+			await scope.release(Tx);
+			log.push("work");
+		});
+		expect(log).toEqual(["+Pool", "refused", "work", "-Pool:success"]);
+	});
+
+	it("of what isn't acquired doesn't wait for another's", async () => {
+		const log: string[] = [];
+		const until = gate();
+		const A = slow(log, "a", until.promise);
+		await withScope(async (scope) => {
+			await use(A);
+			const released = scope.release(A);
+			await scope.release(logged(log, "b"));
+			log.push("nothing to do");
+			until.open();
+			await released;
+		});
+		expect(log).toEqual(["+a", "-a begins", "nothing to do", "-a ends"]);
+	});
+
+	it("lets a second call wait although there is a fresh instance, too", async () => {
+		const log: string[] = [];
+		const until = gate();
+		const A = slow(log, "a", until.promise);
+		await withScope(async (scope) => {
+			await use(A, { fresh: true });
+			await use(A);
+			const both = [scope.release(A), scope.release(A).then(() => log.push("second"))];
+			await ticks();
+			expect(log).toEqual(["+a", "+a", "-a begins"]);
+			until.open();
+			await Promise.all(both);
+		});
+		expect(log.slice(3, 5)).toEqual(["-a ends", "second"]);
+	});
+
+	it("lets a second call in a task wait, and one for what it depends on", async () => {
+		const log: string[] = [];
+		const until = gate();
+		const Pool = logged(log, "pool");
+		const Tx = slow(log, "tx", until.promise, { Pool });
+		await withScope(async (scope) => {
+			await use(Tx);
+			log.length = 0;
+			const released = scope.release(Tx);
+			await ticks();
+			const second = scope.spawn(() => scope.release(Tx)).then(() => log.push("second"));
+			const other = scope.spawn(() => scope.release(Pool));
+			await ticks();
+			expect(log).toEqual(["-tx begins"]);
+			until.open();
+			await Promise.all([released, second, other]);
+		});
+		expect(log[1]).toBe("-tx ends");
+		expect(log.slice(2).sort()).toEqual(["-pool:success", "second"]);
+	});
+
+	it("is over when its release code has ended: what that left running is refused in a close", async () => {
+		const log: string[] = [];
+		const [stray, task] = [gate(), gate()];
+		const A = resource(async function* () {
+			yield 1;
+			void stray.promise.then(async () => {
+				log.push(((await rejection(use(resource(() => 1)))) as Error).name);
+			});
+		});
+		const scope = openScope();
+		await scope.use(A);
+		await scope.release(A);
+		void scope.spawn(() => task.promise);
+		const closed = scope.disposeAsync();
+		stray.open();
+		await ticks();
+		expect(log).toEqual(["ScopeClosedError"]);
+		task.open();
+		await closed;
+	});
+
+	it("lets what the instance's setup has begun use the next instance", async () => {
+		const log: string[] = [];
+		const until = gate();
+		const A: Resource<string> = resource(
+			() => {
+				log.push("+a");
+				if (log.length === 1) void use(B);
+				return "a";
+			},
+			{ name: "A" },
+		);
+		const B = resource(() => until.promise.then(() => use(A)), { name: "B" });
+		await withScope(async (scope) => {
+			await use(A);
+			await scope.release(A);
+			until.open();
+			expect(await use(B)).toBe("a");
+		});
+		expect(log).toEqual(["+a", "+a"]);
+	});
+
+	it("releases once, in whatever tick of a close it is asked for", async () => {
+		for (let count = 0; count < 20; count++) {
+			const log: string[] = [];
+			const A = resource(() => ({ [Symbol.dispose]: () => void log.push("disposed") }));
+			const scope = openScope();
+			await scope.use(A);
+			void scope.spawn(() => ticks(3));
+			const closed = scope.disposeAsync();
+			await ticks(count);
+			await Promise.all([scope.release(A), closed]);
+			expect(log).toEqual(["disposed"]);
+		}
 	});
 
 	it("may be asked for by the release code of the instance itself", async () => {

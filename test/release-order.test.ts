@@ -267,6 +267,25 @@ describe("rule 11: dependents are released before what they depend on", () => {
 		expect(log).toEqual(["+pool", "+tx", "-session", "-tx:incomplete", "-pool:success"]);
 	});
 
+	it("keeps the place of a setup whose own scope's instances use it", async () => {
+		const log: string[] = [];
+		const Session = resource(
+			async function* () {
+				const held = openScope();
+				yield { use: () => held.use(Inner) };
+				log.push("-session");
+			},
+			{ name: "Session", lifetime: "app" },
+		);
+		const Inner: Resource<unknown> = logged(log, "inner", { Session });
+		await withScope({ lifetime: "app" }, async () => {
+			await use(logged(log, "first"));
+			const session = await use(Session);
+			await session.use();
+		});
+		expect(log).toEqual(["+first", "+inner", "-session", "-inner:incomplete", "-first:success"]);
+	});
+
 	it("does so as well where the setup itself used it and setups overlapped", async () => {
 		const log: string[] = [];
 		const Pool = logged(log, "pool", {}, { lifetime: "app" });
@@ -553,6 +572,29 @@ describe("rule 11: defer, adopt and disposables take part in the same order", ()
 		},
 	);
 
+	it("counts what a setup registers by scope.run() as the setup's", async () => {
+		const log: string[] = [];
+		const Pool = logged(log, "pool");
+		const Tx = resource(async function* ({ scope }) {
+			scope.run(() => scope.defer(() => void log.push("-deferred")));
+			await use(Pool);
+			yield 1;
+			log.push("-tx");
+		});
+		await withScope(() => use(Tx));
+		expect(log).toEqual(["+pool", "-tx", "-deferred", "-pool:success"]);
+	});
+
+	it("leaves what a setup registers with another scope to that scope", async () => {
+		const log: string[] = [];
+		const other = openScope();
+		const A = resource(() => other.defer(() => void log.push("-deferred")));
+		await withScope(() => use(A));
+		log.push("closed");
+		await other.disposeAsync();
+		expect(log).toEqual(["closed", "-deferred"]);
+	});
+
 	it("keeps apart what two setups register at the same time", async () => {
 		const log: string[] = [];
 		const [a, b] = [gate(), gate()];
@@ -772,6 +814,25 @@ describe('rule 11: release: "concurrent"', () => {
 		expect(log).toEqual(["+pool", "failed", "-connection", "-pool:success"]);
 	});
 
+	it("waits for the dependents although an inner scope's have been released", async () => {
+		const log: string[] = [];
+		const until = gate();
+		const Pool = logged(log, "pool", {}, { lifetime: "app" });
+		const Inner = logged(log, "inner", { Pool });
+		const Outer = slow(log, "outer", until.promise, { Pool });
+
+		const closed = withScope({ lifetime: "app", release: "concurrent" }, async () => {
+			await withScope({ release: "concurrent" }, () => use(Inner));
+			await use(Outer);
+		});
+		await ticks();
+		expect(log).toEqual(["+pool", "+inner", "-inner:success", "-outer begins"]);
+		until.open();
+		await closed;
+
+		expect(log.slice(4)).toEqual(["-outer ends", "-pool:success"]);
+	});
+
 	it("tells those not yet begun about a failure", async () => {
 		const log: string[] = [];
 		const [bad, good] = [gate(), gate()];
@@ -788,6 +849,92 @@ describe('rule 11: release: "concurrent"', () => {
 
 		await expect(closed).rejects.toBe(error);
 		expect(log).toEqual(["+pool", "-good begins", "-bad begins", "-pool:failure", "-good ends"]);
+	});
+});
+
+describe("rule 11: circles, which uses without await make", () => {
+	/** Waits for `setUp`, and logs its release. */
+	const member = (log: string[], name: string, setUp: () => unknown) =>
+		resource(
+			async function* () {
+				await setUp();
+				yield name;
+				log.push(`-${name}`);
+			},
+			{ name },
+		);
+
+	it("begin with what a setup didn't wait for", async () => {
+		const log: string[] = [];
+		const A: Resource<unknown> = member(log, "a", () => void use(B));
+		const B = member(log, "b", () => use(C));
+		const C = member(log, "c", () => ticks().then(() => use(A)));
+
+		await withScope(() => use(A));
+
+		expect(log).toEqual(["-b", "-c", "-a"]);
+	});
+
+	it("begin with the latest of several that a setup didn't wait for", async () => {
+		const log: string[] = [];
+		const A: Resource<unknown> = member(log, "a", () => void use(B));
+		const B = member(log, "b", () => {
+			void use(C);
+			return ticks(9); // it is ready after A
+		});
+		const C = member(log, "c", () => ticks().then(() => use(A)));
+
+		await withScope(() => use(A));
+
+		expect(log).toEqual(["-c", "-a", "-b"]);
+	});
+
+	it("go by the use that made the instance, not by where the circle is entered", async () => {
+		const log: string[] = [];
+		const A: Resource<unknown> = member(log, "a", () => void use(B));
+		const B = member(log, "b", () => {
+			void use(C);
+			return ticks(9); // it is ready after A
+		});
+		const C = member(log, "c", () => ticks().then(() => use(A)));
+
+		await withScope(() => useAll({ C, A }));
+
+		expect(log).toEqual(["-b", "-c", "-a"]);
+	});
+
+	it("come after what is free, and before what they depend on", async () => {
+		const log: string[] = [];
+		const Pool = member(log, "pool", () => {});
+		const A: Resource<unknown> = member(log, "a", () => use(Pool).then(() => void use(B)));
+		const B = member(log, "b", () => ticks().then(() => use(A)));
+
+		await withScope(async () => {
+			await use(member(log, "free", () => {}));
+			await use(A);
+		});
+
+		expect(log).toEqual(["-free", "-b", "-a", "-pool"]);
+	});
+
+	it("wait for what depends on them", async () => {
+		const log: string[] = [];
+		const until = gate();
+		const A: Resource<unknown> = member(log, "a", () => void use(B));
+		const B = member(log, "b", () => ticks().then(() => use(A)));
+		const Dependent = resource({ A, B }, async function* () {
+			yield "dependent";
+			await until.promise;
+			log.push("-dependent");
+		});
+
+		const closed = withScope({ release: "concurrent" }, () => use(Dependent));
+		await ticks(200);
+		expect(log).toEqual([]);
+		until.open();
+		await closed;
+
+		expect(log).toEqual(["-dependent", "-b", "-a"]);
 	});
 });
 

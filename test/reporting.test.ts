@@ -139,6 +139,10 @@ describe("rule 23: no unhandled rejection from a promise that nobody awaits", ()
 				void child.disposeAsync();
 			}),
 		],
+		[
+			"a close that would wait for itself",
+			abandon((scope) => scope.spawn(() => void scope.disposeAsync())),
+		],
 		["after work that fails", inScope((scope) => scope.after(() => Promise.reject(failure)))],
 		[
 			"what a failed setup leaves running",
@@ -237,6 +241,38 @@ describe("a scope closed by its own function", () => {
 	});
 });
 
+describe("rule 23: a promise that is an ordinary one, too", () => {
+	it("is that of a held root's close", async () => {
+		const scope = openScope();
+		scope.defer(() => Promise.reject(failure));
+		expect(await unhandled(() => void scope.disposeAsync())).toEqual([failure]);
+	});
+
+	it("is that of withScope without a function", async () => {
+		const seen = await unhandled(() => void withScope(undefined as never));
+		expect(seen).toEqual([expect.objectContaining({ code: "YS_ERR_INVALID_ARGUMENT" })]);
+	});
+});
+
+describe("rule 23: report", () => {
+	it("gives an error to the nearest enclosing onReleaseError", () => {
+		const reported: unknown[] = [];
+		const scope = openScope({ onReleaseError: (error) => reported.push(error) });
+		openScope({ parent: scope }).report(failure);
+		expect(reported).toEqual([failure]);
+	});
+
+	it("isn't what happens to an error of work whose scope has closed, if somebody awaits it", async () => {
+		const reported: unknown[] = [];
+		const work = withScope({ onReleaseError: (error) => reported.push(error) }, async (scope) => {
+			await scope.disposeAsync();
+			throw failure;
+		});
+		expect(await rejection(work)).toBe(failure);
+		expect(reported).toEqual([]);
+	});
+});
+
 describe("rule 23: onReleaseError", () => {
 	/** A scope's options that report to `log` under a name. */
 	const reporting = (log: [string, unknown][], name: string) => ({
@@ -310,7 +346,8 @@ describe("rule 23: onReleaseError", () => {
 		const until = gate();
 		const Slow = resource(() => until.promise);
 		const work = withScope(reporting(log, "work"), () => {
-			void use(resource({ Dependent: resource({ Slow }, () => 1) }, () => 1));
+			const Other = resource(() => 1);
+			void use(resource({ Other, Dependent: resource({ Other, Slow }, () => 1) }, () => 1));
 		});
 		await ticks();
 		until.fail(failure);

@@ -324,6 +324,26 @@ describe.each(shapes)("scoped(%s)", (_name, shape) => {
 		expectError(error, ScopeClosedError, "YS_ERR_SCOPE_CLOSED");
 	});
 
+	it("can still be closed when that scope has closed it", async () => {
+		const error = new Error("thrown in");
+		const rows = scoped(
+			{},
+			shape(async function* () {
+				yield 1;
+			}),
+		);
+		const abandon = () =>
+			withScope(async () => {
+				const generator = rows();
+				await generator.next();
+				return { generator };
+			});
+		const returned = (await abandon()).generator;
+		expect(await returned.return()).toEqual({ value: undefined, done: true });
+		const thrownInto = (await abandon()).generator;
+		expect(await rejection(thrownInto.throw(error))).toBe(error);
+	});
+
 	it("lets a step in progress end before its parent closes it", async () => {
 		const log: string[] = [];
 		const door = gate();
@@ -534,6 +554,25 @@ describe("a scoped function that returns a generator", () => {
 		expect(await collect(rows())).toEqual([1, 2]);
 		expect(calls.slice(0, 3)).toEqual(["next", "next", "next"]);
 		expect(log).toEqual(["+a", "-a:success"]);
+	});
+
+	it("closes what it returns if it has failed its scope", async () => {
+		const log: string[] = [];
+		const error = new Error("failed");
+		const rows = scoped({}, () => {
+			const generator = (async function* () {
+				try {
+					yield 1;
+				} finally {
+					log.push("closed");
+				}
+			})();
+			void generator.next();
+			currentScope().fail(error);
+			return generator;
+		});
+		expect(await rejection(collect(rows()))).toBe(error);
+		expect(log).toEqual(["closed"]);
 	});
 
 	it("leaves other results as they are", async () => {

@@ -1,3 +1,4 @@
+import { AsyncResource } from "node:async_hooks";
 import { describe, expect, it } from "vitest";
 import {
 	CircularDependencyError,
@@ -336,6 +337,25 @@ describe("use in a sync scope", () => {
 		expect(log).toEqual(["+a", "-b", "-a:success"]);
 	});
 
+	it("counts what a setup uses in a withScopeSync as that setup's dependency", async () => {
+		const log: string[] = [];
+		const setup = gate();
+		const Pool = loggedSync(log, "pool");
+		const Tx = resource(async function* () {
+			await setup.promise;
+			withScopeSync((scope) => scope.use(Pool, { lifetime: "app" }));
+			yield 1;
+			log.push("-tx");
+		});
+		await withScope({ lifetime: "app" }, async (scope) => {
+			const tx = scope.use(Tx);
+			await scope.use(Pool);
+			setup.open();
+			await tx;
+		});
+		expect(log).toEqual(["+pool", "-tx", "-pool:success"]);
+	});
+
 	it("runs what a setup registers right after its instance", () => {
 		const log: string[] = [];
 		const A = resource(
@@ -361,6 +381,18 @@ describe("use in a sync scope", () => {
 			expectError(error, CircularDependencyError, "YS_ERR_CIRCULAR_DEPENDENCY");
 			expect(error.path).toEqual(["B", "A", "B"]);
 		});
+	});
+
+	it("finds a cycle though the setup has lost its context", () => {
+		const outside = new AsyncResource("outside");
+		const scope = openScopeSync();
+		const A: Resource<unknown> = resource(() => outside.runInAsyncScope(() => scope.use(A)), {
+			name: "A",
+		});
+		const error = thrown(() => scope.use(A));
+		expectError(error, CircularDependencyError, "YS_ERR_CIRCULAR_DEPENDENCY");
+		expect(error.path).toEqual(["A", "A"]);
+		scope.dispose();
 	});
 
 	it("finds a cycle through another scope's context", () => {
@@ -599,6 +631,46 @@ describe("asynchronous resources in a sync scope", () => {
 		expect(log).toEqual(["disposed", "closed"]);
 	});
 
+	it("makes the nearest scope that can wait do so", async () => {
+		const log: string[] = [];
+		const door = gate();
+		const A = resource(() => door.promise.then(() => log.push("late")));
+		const closed = withScope(() => {
+			withScopeSync(() => {
+				withScopeSync((scope) => {
+					expect(() => scope.use(A)).toThrow(InvalidArgumentError);
+				});
+			});
+		}).then(() => log.push("closed"));
+		await ticks();
+		expect(log).toEqual([]);
+		door.open();
+		await closed;
+		expect(log).toEqual(["late", "closed"]);
+	});
+
+	it("says so again at the next use, and can be closed", async () => {
+		const door = gate();
+		const A = resource(() => door.promise);
+		const scope = openScopeSync();
+		expect(() => scope.use(A)).toThrow(InvalidArgumentError);
+		expect(() => scope.use(A)).toThrow(InvalidArgumentError);
+		scope.dispose();
+		door.open();
+	});
+
+	it("leaves an enclosing scope's setup, which it can't wait for, to that scope", async () => {
+		let made = 0;
+		const A = resource(async () => ++made, { lifetime: "app" });
+		await withScope({ lifetime: "app" }, async () => {
+			withScopeSync((scope) => {
+				expect(() => scope.use(A)).toThrow(InvalidArgumentError);
+			});
+			expect(await use(A)).toBe(1);
+			withScopeSync((scope) => expect(scope.use(A)).toBe(1));
+		});
+	});
+
 	it("uses what an enclosing scope has ready", async () => {
 		const log: string[] = [];
 		const Db = resource(
@@ -796,6 +868,26 @@ describe("errors of a sync scope's release", () => {
 		expect(log).toEqual(["closed"]);
 	});
 
+	it("reports a second yield of a generator whose closing takes time", async () => {
+		const reported: unknown[] = [];
+		const closing = gate();
+		const late = new Error("late");
+		const handmade = {
+			next: () => ({ value: 1, done: false }),
+			return: () => closing.promise,
+			throw() {},
+			[Symbol.iterator]: () => handmade,
+		} as unknown as Generator<number>;
+		withScopeSync({ onReleaseError: (error) => reported.push(error) }, (scope) =>
+			scope.use(resource(() => handmade)),
+		);
+		closing.fail(late);
+		await ticks();
+		expect(reported.length).toBe(2);
+		expect(reported[0]).toBe(late);
+		expectError(reported[1], YieldedTwiceError, "YS_ERR_YIELDED_TWICE");
+	});
+
 	it("gives a failure that was said to resources, and only news to the caller", () => {
 		const said = new Error("said");
 		const release = new Error("release");
@@ -904,11 +996,9 @@ describe("closing a sync scope", () => {
 			{ name: "A" },
 		);
 		withScopeSync((scope) => {
-			expectError(
-				thrown(() => scope.use(A)),
-				ScopeError,
-				"YS_ERR_SCOPE",
-			);
+			const error = thrown(() => scope.use(A));
+			expectError(error, ScopeError, "YS_ERR_SCOPE");
+			expect(error.scope).toBe(scope.name);
 			scope.use(loggedSync(log, "b"));
 		});
 		expect(log).toEqual(["+b", "-b:success"]);

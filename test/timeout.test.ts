@@ -161,6 +161,18 @@ describe("rule 21: releaseTimeout", () => {
 	});
 
 	it.each([
+		["the longest that a timer can wait", 2 ** 31 - 1, 1],
+		["more, which is for ever", 2 ** 31, 0],
+	])("may be %s", async (_kind, releaseTimeout, timers) => {
+		const until = gate();
+		const work = withScope({ releaseTimeout }, () => use(slow(until.promise)));
+		await ticks();
+		expect(vi.getTimerCount()).toBe(timers);
+		until.open();
+		await work;
+	});
+
+	it.each([
 		["zero", 0],
 		["a negative number", -1],
 		["NaN", Number.NaN],
@@ -291,6 +303,39 @@ describe("rule 21: a release that runs over", () => {
 		await settlesAfter(100, work);
 		await rejection(work);
 		expect(log).toEqual(["+a", "-a:failure"]);
+	});
+
+	it("is not the closing of a generator that yielded twice, by default", async () => {
+		const until = gate();
+		let closed = false;
+		const Twice = resource(async function* () {
+			try {
+				yield 1;
+				yield 2;
+			} finally {
+				await until.promise;
+			}
+		});
+		const work = withScope(() => use(Twice)).finally(() => {
+			closed = true;
+		});
+		work.catch(() => {});
+		await vi.advanceTimersByTimeAsync(1e9);
+		expect(closed).toBe(false);
+		until.open();
+		expectError(await rejection(work), YieldedTwiceError, "YS_ERR_YIELDED_TWICE");
+	});
+
+	it("says so of callbacks, too", async () => {
+		const work = withScope({ name: "work", releaseTimeout: 100 }, (scope) =>
+			scope.defer(() => never),
+		);
+		await settlesAfter(100, work);
+		expect(await rejection(work)).toMatchObject({
+			resource: "a callback",
+			scope: "work",
+			path: ["a callback"],
+		});
 	});
 
 	it("bounds an early release as well", async () => {
