@@ -5,13 +5,15 @@
  */
 
 import type { ErrorRequestHandler, NextFunction, Request, RequestHandler, Response } from "express";
+import type { Contextual, Uninferred } from "#contextual";
 import {
 	Exchange,
-	handlerArguments,
 	inject,
+	isEcho,
 	missingMiddleware,
 	type RequestScopeOptions,
 	requestDefaults,
+	routeOf,
 	truthyError,
 } from "./http.ts";
 import { type Dependencies, provide, type Resource, token, type Values } from "./index.ts";
@@ -53,7 +55,7 @@ const transactions = new WeakMap<object, Transaction>();
  * import assert from "node:assert/strict";
  * import { once } from "node:events";
  * import type { AddressInfo } from "node:net";
- * import express, { type Request } from "express";
+ * import express from "express";
  * import { resource } from "yieldscope";
  * import { handler, releaseErrors, requestScope } from "yieldscope/express";
  *
@@ -68,7 +70,7 @@ const transactions = new WeakMap<object, Transaction>();
  *
  * const app = express();
  * app.use(requestScope());
- * app.post("/orders/:id", handler({ tx: Tx }, async ({ tx }, req: Request<{ id: string }>, res) => {
+ * app.post("/orders/:id", handler({ tx: Tx }, async ({ tx }, req, res) => {
  * 	tx.insert(req.params.id);
  * 	res.status(201).json({ id: req.params.id });
  * }));
@@ -113,8 +115,12 @@ export function requestScope(
 				res,
 				() => exchange.endHandler(res.statusCode),
 				(error, reopen) => {
-					sources.unpipe();
-					void deliver(transaction, error, req.next ?? next, reopen);
+					exchange.abandon(error);
+					exchange.addBody(sources.drop());
+					void deliver(transaction, error, req.next ?? next, () => {
+						exchange.addBody(sources.drop()); // of a handler that went on
+						reopen();
+					});
 				},
 			);
 		};
@@ -133,28 +139,30 @@ export function requestScope(
 	};
 }
 
-/** Tells the resources of an error, then Express of what they made of it. */
+/**
+ * Tells the resources of an error, then Express of what they made of it.
+ *
+ * @param reopen - Given if the response is dropped: makes way for that of the error.
+ */
 async function deliver(
 	transaction: Transaction,
 	error: unknown,
 	next: NextFunction,
-	reopen: () => void = () => {},
+	reopen?: () => void,
 ): Promise<void> {
 	const { exchange, held, delivered } = transaction;
 	transaction.delivered ??= { error };
 	held?.disarm();
 	// who delivered the first error is about to have it answered
-	if (delivered !== undefined) reopen();
-	const told = await exchange.fail(error);
-	if (delivered === undefined) reopen();
-	if (delivered === undefined) next(truthyError(told));
-	else if (!Object.is(delivered.error, error)) exchange.report(told);
+	if (delivered !== undefined) reopen?.();
+	const told = await (reopen === undefined ? exchange.fail(error) : exchange.drop(error));
+	if (delivered === undefined) {
+		reopen?.();
+		next(truthyError(told));
+	} else if (!isEcho(error, delivered.error)) exchange.report(told);
 }
 
-/**
- * What a handler with dependencies finds in `req.params`. TypeScript can't carry the names over from the route; who wants
- * them annotates: `(dependencies, req: Request<{ id: string }>, res) => ...`.
- */
+/** What a handler with dependencies finds in `req.params` where the route doesn't say more. */
 export interface PathParams {
 	readonly [name: string]: string;
 }
@@ -162,16 +170,28 @@ export interface PathParams {
 /**
  * Makes a route handler: injects `dependencies`, and tells the resources of its errors before Express.
  *
+ * Without a function it is a guard, for what its resources do: `router.use(handler({ admin: Admin }))`. The types are
+ * those that the route would give a bare handler, its path params too, from TypeScript 6 on; before, annotate those:
+ * `(dependencies, req: Request<{ id: string }>, res) => ...`.
+ *
+ * @throws {@link index.InvalidArgumentError} At once, if an argument is of the wrong kind.
  * @throws {@link index.NoScopeError} To Express, if {@link requestScope} isn't mounted before it.
  */
 export function handler<H extends RequestHandler<never>>(fn: H): H;
-export function handler<const D extends Dependencies, P = PathParams>(
+export function handler<const D extends Dependencies, P = PathParams, R = Uninferred>(
 	dependencies: D,
-	fn: (dependencies: Values<D>, req: Request<P>, res: Response, next: NextFunction) => unknown,
+	fn: Contextual<
+		(dependencies: Values<D>, req: Request<P>, res: Response, next: NextFunction) => R,
+		R
+	>,
 ): RequestHandler<P>;
-export function handler(first: unknown, second?: unknown): RequestHandler {
-	const route = handlerArguments(first, second);
-	return function handler(req, res, next) {
+// of no request in particular, which would decide the path params of the handlers beside it
+export function handler(
+	dependencies: Dependencies,
+): (req: object, res: object, next: NextFunction) => void;
+export function handler(...args: unknown[]): unknown {
+	const route = routeOf(args);
+	return function handler(req: Request, res: Response, next: NextFunction): void {
 		const transaction = transactions.get(req);
 		if (transaction === undefined) {
 			next(missingMiddleware("express"));

@@ -16,15 +16,16 @@ import type {
 	Next,
 } from "hono";
 import type { BlankInput, HandlerResponse } from "hono/types";
+import type { Contextual, Uninferred } from "#contextual";
 import { bindWebStream } from "./body.ts";
 import {
 	asError,
 	Exchange,
-	handlerArguments,
 	inject,
 	missingMiddleware,
 	type RequestScopeOptions,
 	requestDefaults,
+	routeOf,
 } from "./http.ts";
 import { type Dependencies, provide, type Resource, token, type Values } from "./index.ts";
 import { bindEnd, isBodyHeader, onResponseOver } from "./node-response.ts";
@@ -56,7 +57,7 @@ interface RuntimeEnv {
  * @example An app
  * ```ts
  * import assert from "node:assert/strict";
- * import { type Context, type Env, Hono } from "hono";
+ * import { Hono } from "hono";
  * import { resource } from "yieldscope";
  * import { handler, requestScope } from "yieldscope/hono";
  *
@@ -71,7 +72,7 @@ interface RuntimeEnv {
  *
  * const app = new Hono();
  * app.use(requestScope());
- * app.post("/orders/:id", handler({ tx: Tx }, async ({ tx }, c: Context<Env, "/orders/:id">) => {
+ * app.post("/orders/:id", handler({ tx: Tx }, async ({ tx }, c) => {
  * 	const id = c.req.param("id");
  * 	tx.insert(id);
  * 	return c.json({ id }, 201);
@@ -91,7 +92,10 @@ export function requestScope(options: RequestScopeOptions<[c: Context]> = {}): M
 			provide(HttpRequest, c.req),
 			...(options.bindings?.(c) ?? []),
 		];
-		const exchange = new Exchange(defaults, `${c.req.method} ${c.req.path}`, bindings);
+		let before: Headers | undefined;
+		const exchange = new Exchange(defaults, `${c.req.method} ${c.req.path}`, bindings, () => {
+			before = c.newResponse(null).headers;
+		});
 		if (exchange.request === undefined) {
 			await exchange.closed;
 			return;
@@ -111,8 +115,8 @@ export function requestScope(options: RequestScopeOptions<[c: Context]> = {}): M
 					} else await exchange.endHandler(c.res.status);
 				}
 			} catch (error) {
-				const told = await exchange.fail(error);
-				await dropResponse(c, told);
+				const told = await exchange.drop(error, delivery.drop(error));
+				if (c.finalized) dropResponse(c, before);
 				delivery.over();
 				throw asError(told);
 			}
@@ -130,6 +134,8 @@ class Delivery {
 	#isAnswered = false;
 	#isCancelled = false;
 	#isOver = false;
+	#isDropping = false;
+	readonly #streams: ReadableStream[] = [];
 
 	constructor(c: Context, exchange: Exchange) {
 		this.#c = c;
@@ -183,15 +189,35 @@ class Delivery {
 	}
 
 	#bind(stream: ReadableStream, onEnd: () => void): ReadableStream {
-		return bindWebStream(stream, {
+		const bound = bindWebStream(stream, {
 			onError: (error) => this.#exchange.failBody(error),
 			onCancel: () => {
-				if (this.#c.req.method === "HEAD") return; // nobody has gone: there is nothing to send
+				// nobody has gone: there is nothing to send
+				if (this.#c.req.method === "HEAD" || this.#isDropping) return;
 				this.#isCancelled = true;
 				this.#exchange.abandon();
 			},
 			onEnd,
 		});
+		this.#streams.push(bound);
+		return bound;
+	}
+
+	/** Ends the body of a response that won't be sent, and those that nobody reads. */
+	drop(reason: unknown): Promise<unknown> {
+		const { body } = this.#c.finalized ? this.#c.res : { body: null };
+		return this.#cancel(body === null ? this.#unread() : [...this.#unread(), body], reason);
+	}
+
+	#unread(): ReadableStream[] {
+		return this.#streams.filter((stream) => !stream.locked);
+	}
+
+	#cancel(bodies: readonly ReadableStream[], reason?: unknown): Promise<unknown> {
+		this.#isDropping = true;
+		const cancelled = bodies.map((body) => body.cancel(reason));
+		this.#isDropping = false;
+		return Promise.allSettled(cancelled);
 	}
 
 	/** The response is handed to the server. */
@@ -215,6 +241,7 @@ class Delivery {
 	over(): void {
 		if (this.#isOver) return;
 		this.#isOver = true;
+		void this.#cancel(this.#unread());
 		const outgoing = this.#outgoing;
 		const isComplete = () =>
 			!this.#isCancelled && (outgoing?.headersSent ? outgoing.writableEnded : this.#isAnswered);
@@ -224,11 +251,9 @@ class Delivery {
 	}
 }
 
-/** Takes back a response that won't be sent: Hono would put its headers on the error's. */
-async function dropResponse(c: Context, reason: unknown): Promise<void> {
-	if (!c.finalized) return;
-	await c.res.body?.cancel(reason).catch(() => {});
-	const headers = new Headers(c.res.headers);
+/** Takes back a response that won't be sent, but for the headers that were there before it. */
+function dropResponse(c: Context, before: Headers | undefined): void {
+	const headers = new Headers(before ?? c.res.headers);
 	for (const name of [...headers.keys()]) if (isBodyHeader(name)) headers.delete(name);
 	c.res = undefined; // or the next one gets all its headers
 	c.res = new Response(null, { headers });
@@ -239,26 +264,30 @@ async function dropResponse(c: Context, reason: unknown): Promise<void> {
 /**
  * Makes a route handler: injects `dependencies`, and tells the resources of its errors before Hono.
  *
- * With dependencies, TypeScript can't carry over the app's environment and the names of the route's params; who wants
- * them annotates: `(dependencies, c: Context<AppEnv, "/orders/:id">) => ...`.
+ * Without a function it is a guard, for what its resources do: `app.use(handler({ admin: Admin }))`. The types are those
+ * that the route would give a bare handler, for the app's environment, path params and the typed client, from TypeScript
+ * 6 on; before, annotate them: `(dependencies, c: Context<AppEnv, "/orders/:id">) => ...`. Behind a validator in the same
+ * call, TypeScript can't know yet what that validates: mount it with `app.use()`, or annotate the context's third parameter.
  *
+ * @throws {@link index.InvalidArgumentError} At once, if an argument is of the wrong kind.
  * @throws {@link index.NoScopeError} If {@link requestScope} isn't mounted before it.
  */
 export function handler<H extends Handler>(fn: H): H;
 export function handler<
 	const D extends Dependencies,
-	// biome-ignore lint/suspicious/noExplicitAny: Hono's own default; TypeScript can't carry the app's over
+	// biome-ignore lint/suspicious/noExplicitAny: Hono's own default
 	E extends Env = any,
-	// biome-ignore lint/suspicious/noExplicitAny: as above, for the route's
+	// biome-ignore lint/suspicious/noExplicitAny: Hono's own default
 	P extends string = any,
 	I extends Input = BlankInput,
-	R extends HandlerResponse<unknown> = HandlerResponse<unknown>,
+	R = Uninferred,
 >(
 	dependencies: D,
-	fn: (dependencies: Values<D>, c: Context<E, P, I>, next: Next) => R,
-): Handler<E, P, I, R>;
-export function handler(first: unknown, second?: unknown): Handler {
-	const route = handlerArguments(first, second);
+	fn: Contextual<(dependencies: Values<D>, c: Context<E, P, I>, next: Next) => R, R>,
+): Handler<E, P, I, NoInfer<R extends HandlerResponse<unknown> ? R : never>>;
+export function handler(dependencies: Dependencies): MiddlewareHandler;
+export function handler(...args: unknown[]): Handler {
+	const route = routeOf(args);
 	return async function handler(c, next) {
 		const exchange = exchanges.get(c);
 		if (exchange === undefined) throw missingMiddleware("hono");

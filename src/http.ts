@@ -1,15 +1,16 @@
 import {
+	AcquireAbortedError,
 	type Binding,
 	type Dependencies,
 	InvalidArgumentError,
 	NoScopeError,
 	type Outcome,
 	openScope,
+	resource,
 	Scope,
 	ScopeError,
 	tryCurrentScope,
 	useAll,
-	type Values,
 	withScope,
 } from "./index.ts";
 
@@ -24,8 +25,8 @@ export interface RequestScopeOptions<A extends unknown[]> {
 	/** Values and replacements for one request. */
 	readonly bindings?: ((...framework: A) => readonly Binding[]) | undefined;
 	/**
-	 * How long a handler may go on after its client has gone, before its resources are released under it, in
-	 * milliseconds.
+	 * How long a handler may go on after its client has gone, or its response was dropped, before its resources are
+	 * released under it, in milliseconds.
 	 *
 	 * @defaultValue 30000
 	 */
@@ -97,6 +98,7 @@ export class Exchange {
 	readonly #work = new Set<Promise<unknown>>();
 	#finish: () => void = () => {};
 	#failing: Promise<unknown> | undefined;
+	#isDropping = false;
 	#bodyFailure: { readonly error: unknown } | undefined;
 	#handlerEnd: Promise<void> | undefined;
 	/** The failure that came with a response that stays. */
@@ -180,13 +182,32 @@ export class Exchange {
 	}
 
 	/**
+	 * The response is dropped, because of `error`: releases everything with it, once the handler, which may go on after it
+	 * has answered, and the body's own cleanup are done.
+	 *
+	 * @param working - Settles when the handler has.
+	 * @returns The error that the framework is to see.
+	 */
+	async drop(error: unknown, working: Promise<unknown> = this.#worked()): Promise<unknown> {
+		if (this.#failing !== undefined) return this.fail(error);
+		const settled = working.catch(() => {}).then(() => Promise.allSettled(this.#bodies));
+		this.#isDropping = true;
+		this.#failing = this.#withinGrace(settled).then(() => {
+			this.#isDropping = false;
+			return this.#fail(error);
+		});
+		return this.#failing;
+	}
+
+	/**
 	 * The work failed with `error`: releases both scopes with it.
 	 *
 	 * @returns The error that the framework is to see: what the resources made of it.
 	 */
 	async fail(error: unknown): Promise<unknown> {
 		if (this.#failing !== undefined) {
-			await this.#failing;
+			// that waits for the handler, whose error this may be
+			if (!this.#isDropping) await this.#failing;
 			return error;
 		}
 		this.#failing = this.#fail(error);
@@ -224,9 +245,9 @@ export class Exchange {
 		return this.#declared !== undefined && Object.is(this.#declared.error, error);
 	}
 
-	/** The client has gone: tells the handler so. */
-	abandon(): void {
-		this.request?.cancel(clientGone());
+	/** Nobody waits for the response any more, as a rule because the client has gone: tells the handler so. */
+	abandon(reason: unknown = clientGone()): void {
+		this.request?.cancel(reason);
 	}
 
 	/** Gives an error that can't reach anybody else to `onReleaseError`. */
@@ -268,18 +289,28 @@ export class Exchange {
 
 	/** Resolves when handlers and body are done, or their time is up once the client has gone. */
 	async #settled(): Promise<void> {
-		const all = async () => {
-			while (this.#work.size > 0) await Promise.allSettled(this.#work);
-			await Promise.allSettled(this.#bodies);
-			await this.#handlerEnd?.catch(() => {});
-		};
+		const settled = this.#worked()
+			.then(() => Promise.allSettled(this.#bodies))
+			.then(() => this.#handlerEnd?.catch(() => {}));
+		if (this.request?.signal.aborted) await this.#withinGrace(settled);
+		else await settled;
+	}
+
+	async #worked(): Promise<void> {
+		while (this.#work.size > 0) await Promise.allSettled(this.#work);
+	}
+
+	async #withinGrace(settled: Promise<unknown>): Promise<void> {
 		// a timer can't wait longer than this; that is for ever
-		if (!this.request?.signal.aborted || this.#abortGrace > 2 ** 31 - 1) return all();
+		if (this.#abortGrace > 2 ** 31 - 1) {
+			await settled;
+			return;
+		}
 		let timer: ReturnType<typeof setTimeout> | undefined;
 		const grace = new Promise<void>((resolve) => {
 			timer = setTimeout(resolve, this.#abortGrace);
 		});
-		await Promise.race([all(), grace]);
+		await Promise.race([settled, grace]);
 		clearTimeout(timer);
 	}
 }
@@ -317,34 +348,55 @@ function clientGone(): DOMException {
 	);
 }
 
-/** Splits the arguments of an adapter's `handler`. */
-export function handlerArguments(
-	first: unknown,
-	second: unknown,
-): {
+/** A handler as the adapters call it. */
+interface Route {
 	readonly dependencies: Dependencies | undefined;
 	readonly fn: (...args: unknown[]) => unknown;
-} {
-	const [dependencies, fn] =
-		second === undefined ? [undefined, first] : [first as Dependencies, second];
-	if (typeof fn !== "function")
+}
+
+/** Splits the arguments of an adapter's `handler`. */
+export function routeOf(args: readonly unknown[]): Route {
+	const [first, second] = args;
+	if (args.length === 1 && typeof first === "function") {
+		return { dependencies: undefined, fn: first as Route["fn"] };
+	}
+	const dependencies = first as Dependencies;
+	resource(dependencies, goOn); // refuses what are no dependencies
+	if (args.length === 1) return { dependencies, fn: goOn };
+	if (typeof second !== "function") {
 		throw new InvalidArgumentError("Expected the last argument of handler() to be a function.");
-	return { dependencies, fn: fn as (...args: unknown[]) => unknown };
+	}
+	return { dependencies, fn: second as Route["fn"] };
+}
+
+/** Calls `next`, which all frameworks pass last. */
+function goOn(...args: unknown[]): unknown {
+	return (args.at(-1) as () => unknown)();
 }
 
 /** Acquires a handler's dependencies, and calls it with them and the framework's own arguments. */
 export async function inject(
-	{ dependencies, fn }: ReturnType<typeof handlerArguments>,
+	{ dependencies, fn }: Route,
 	args: readonly unknown[],
 ): Promise<unknown> {
 	if (dependencies === undefined) return fn(...args);
-	return fn((await useAll(dependencies)) as Values<Dependencies>, ...args);
+	return fn(await useAll(dependencies), ...args);
 }
 
 /** Says that the middleware is missing. */
 export function missingMiddleware(entry: string): NoScopeError {
 	return new NoScopeError(
 		`Cannot run this handler(): the request has no scope. Mount requestScope() of "yieldscope/${entry}" before the routes: app.use(requestScope()).`,
+	);
+}
+
+/** Whether `error` is what a handler throws because `first` made its response be dropped. */
+export function isEcho(error: unknown, first: unknown): boolean {
+	if (Object.is(error, first)) return true;
+	const { code, cause } = (error ?? {}) as { code?: unknown; cause?: unknown };
+	return (
+		code === "ERR_STREAM_PREMATURE_CLOSE" ||
+		(error instanceof AcquireAbortedError && Object.is(cause, first))
 	);
 }
 

@@ -13,15 +13,17 @@ import type {
 	Request,
 	Response,
 } from "koa";
+import type { Contextual, Uninferred } from "#contextual";
 import { bindNodeStream, bindWebStream, isNodeStream } from "./body.ts";
 import {
 	asError,
 	Exchange,
-	handlerArguments,
 	inject,
+	isEcho,
 	missingMiddleware,
 	type RequestScopeOptions,
 	requestDefaults,
+	routeOf,
 	truthyError,
 } from "./http.ts";
 import { type Dependencies, provide, type Resource, token, type Values } from "./index.ts";
@@ -104,7 +106,8 @@ export function requestScope(options: RequestScopeOptions<[ctx: Context]> = {}):
 			dropHeld = (error, open) => {
 				hasReturned = true;
 				reopen = open;
-				sources.unpipe();
+				exchange.abandon(error);
+				exchange.addBody(sources.drop());
 				reject(error);
 			};
 		});
@@ -138,8 +141,9 @@ export function requestScope(options: RequestScopeOptions<[ctx: Context]> = {}):
 				.then((late) => late && emitError(ctx, exchange, late.error));
 		});
 		await exchange.work(async () => {
+			const working = next();
 			try {
-				await Promise.race([next(), dropped]);
+				await Promise.race([working, dropped]);
 				hasReturned = true;
 				const failed = followBody(ctx, exchange);
 				held?.disarm();
@@ -149,12 +153,16 @@ export function requestScope(options: RequestScopeOptions<[ctx: Context]> = {}):
 				isAnswered = true;
 			} catch (error) {
 				dropBody(ctx.body, error);
-				const told = truthyError(await exchange.fail(error));
+				working.catch((later) => isEcho(later, error) || exchange.report(later));
+				const told = truthyError(await exchange.drop(error, working));
+				exchange.addBody(sources.drop()); // of a handler that went on
 				reopen();
 				if (hasReturned && !ctx.headerSent) dropResponse(ctx, held);
 				// Koa leaves a response hanging whose head is sent
 				if (ctx.headerSent && !res.writableEnded) res.destroy();
 				throw told;
+			} finally {
+				Reflect.deleteProperty(ctx, "onerror");
 			}
 		});
 	};
@@ -173,6 +181,7 @@ function followBody(ctx: Context, exchange: Exchange): unknown[] {
 		exchange.failBody(error);
 	};
 	if (isNodeStream(body)) {
+		ctx.onerror = () => {}; // Koa 2's answers a body's error at once, past error middleware
 		exchange.addBody(streamOver(body, onError));
 		bindNodeStream(body);
 	} else if (body instanceof ReadableStream) {
@@ -216,17 +225,27 @@ function dropResponse(ctx: Context, held: HeldResponse | undefined): void {
 /**
  * Makes a middleware: injects `dependencies`, and tells the resources of its errors before Koa.
  *
+ * Without a function it is a guard, for what its resources do: `app.use(handler({ admin: Admin }))`. The types are those
+ * that the app or router would give a bare middleware, from TypeScript 6 on; before, annotate the context.
+ *
+ * @throws {@link index.InvalidArgumentError} At once, if an argument is of the wrong kind.
  * @throws {@link index.NoScopeError} If {@link requestScope} isn't mounted before it.
  */
 export function handler<S = DefaultState, C = DefaultContext>(
 	fn: (...args: Parameters<Middleware<S, C>>) => unknown,
 ): Middleware<S, C>;
-export function handler<const D extends Dependencies, S = DefaultState, C = DefaultContext>(
+export function handler<
+	const D extends Dependencies,
+	S = DefaultState,
+	C = DefaultContext,
+	R = Uninferred,
+>(
 	dependencies: D,
-	fn: (dependencies: Values<D>, ...args: Parameters<Middleware<S, C>>) => unknown,
+	fn: Contextual<(dependencies: Values<D>, ...args: Parameters<Middleware<S, C>>) => R, R>,
 ): Middleware<S, C>;
-export function handler(first: unknown, second?: unknown): Middleware {
-	const route = handlerArguments(first, second);
+export function handler(dependencies: Dependencies): Middleware;
+export function handler(...args: unknown[]): Middleware {
+	const route = routeOf(args);
 	return async function handler(ctx, next) {
 		const exchange = exchanges.get(ctx.req);
 		if (exchange === undefined) throw missingMiddleware("koa");

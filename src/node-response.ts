@@ -58,8 +58,12 @@ export interface Sources {
 	 * client goes: there is nothing to wait for.
 	 */
 	over(): Promise<void>[];
-	/** Keeps what they still have from an answer that isn't theirs. */
-	unpipe(): void;
+	/**
+	 * Ends them, and keeps what they still have from an answer that isn't theirs.
+	 *
+	 * @returns Settles when the own cleanup of each is done.
+	 */
+	drop(): Promise<unknown>;
 }
 
 /** Follows the streams that are piped into a response. One that fails cuts the connection, as a pipeline does. */
@@ -72,6 +76,7 @@ export function watchSources(
 	res.on("pipe", (source: Readable) => {
 		if (sources.has(source)) return;
 		const over = streamOver(source, (error) => {
+			if (!sources.has(source)) return;
 			onError(error);
 			if (res.writableEnded) return;
 			if (res.headersSent) res.destroy();
@@ -81,8 +86,11 @@ export function watchSources(
 	});
 	return {
 		over: () => [...sources].filter(([source]) => source.destroyed).map(([, over]) => over),
-		unpipe: () => {
-			for (const source of sources.keys()) source.unpipe(res);
+		drop: () => {
+			const dropped = [...sources];
+			sources.clear();
+			for (const [source] of dropped) source.unpipe(res).destroy();
+			return Promise.all(dropped.map(([, over]) => over));
 		},
 	};
 }
@@ -166,6 +174,8 @@ export function holdResponse(
 	let hasHead = false;
 	let implicit = false;
 	let paused = false;
+	/** Tells who waits for something to be sent that it won't be. */
+	let refuse: (args: unknown[]) => void = () => {};
 
 	const send = (name: Operation, args: unknown[]) =>
 		(below.get(name) as AnyFunction).apply(res, args);
@@ -215,7 +225,13 @@ export function holdResponse(
 	};
 	const drop = (error: unknown) => {
 		state = "dropped";
+		const dropped = queue;
 		queue = [];
+		refuse = (args) => {
+			const callback = args.at(-1);
+			if (typeof callback === "function") process.nextTick(callback, error);
+		};
+		for (const { args } of dropped) refuse(args);
 		fail(error, reopen);
 	};
 	const reopen = () => {
@@ -267,7 +283,10 @@ export function holdResponse(
 		},
 		write(...args) {
 			if (state === "open") return send("write", args);
-			if (state === "dropped") return true;
+			if (state === "dropped") {
+				refuse(args);
+				return true;
+			}
 			implicitHead();
 			if (ended) return false;
 			queue.push({ name: "write", args });
@@ -277,7 +296,10 @@ export function holdResponse(
 		},
 		end(...args) {
 			if (state === "open") return send("end", args);
-			if (state === "dropped") return res;
+			if (state === "dropped") {
+				refuse(args);
+				return res;
+			}
 			implicitHead();
 			if (!ended) {
 				ended = true;
