@@ -167,10 +167,18 @@ export class Owner implements Linked {
 
 	get signal(): AbortSignal {
 		if (this.#controller === undefined) {
-			this.#controller = new AbortController();
-			if (this.aborted !== undefined) this.#controller.abort(this.aborted.reason);
+			const controller = new AbortController();
+			this.#controller = controller;
+			if (this.aborted !== undefined) controller.abort(this.aborted.reason);
 			else if (this.failure !== undefined && this.state !== "open")
-				this.#controller.abort(this.failure.error);
+				controller.abort(this.failure.error);
+			// a handler outlives its scope, which closes before the first byte
+			else if (this.lifetime === "handler" && this.parent !== undefined) {
+				const { signal } = this.parent;
+				const follow = () => controller.abort(signal.reason);
+				if (signal.aborted) follow();
+				else signal.addEventListener("abort", follow, { once: true });
+			}
 		}
 		return this.#controller.signal;
 	}

@@ -197,6 +197,31 @@ describe.skipIf(!onNode).each(kits)("clients that leave $name", (kit) => {
 		channel.splice(0); // Koa 3 reports a premature close
 	});
 
+	it("in mid-stream: a signal that was taken before the first byte tells the body", async () => {
+		const { log, channel, R, H, open } = scene();
+		const site = await open({
+			"/": route({ r: R, h: H }, () => {
+				const { signal } = currentScope();
+				async function* events() {
+					yield "data: 1\n\n";
+					await new Promise((resolve) => signal.addEventListener("abort", resolve));
+					log.push(`aborted ${textOf(signal.reason)}`);
+				}
+				return { chunks: events() };
+			}),
+		});
+		const client = site.connect();
+		client.get("/");
+		await client.until("data: 1");
+		client.leave();
+		await eventually(() => expect(log).toContain(`-R ${GONE}`));
+		expect(log).toEqual([
+			...["+R", "+H", "-H", "head 200", "gone"],
+			...[`aborted ${GONE}`, `-R ${GONE}`],
+		]);
+		channel.splice(0); // Koa 3 reports a premature close
+	});
+
 	it("in mid-stream: the body's slow cleanup is waited for", async () => {
 		const { log, channel, R, open } = scene();
 		const finish = gate();
