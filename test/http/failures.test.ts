@@ -1,8 +1,23 @@
 import { HTTPException } from "hono/http-exception";
 import createError from "http-errors";
 import { describe, expect, it } from "vitest";
-import { currentScope, use } from "../../src/index.ts";
-import { bare, httpError, kits, onNode, plain, route, stage, textOf, where } from "./kits.ts";
+import * as forExpress from "../../src/express.ts";
+import * as forHono from "../../src/hono.ts";
+import { currentScope, InvalidArgumentError, use } from "../../src/index.ts";
+import * as forKoa from "../../src/koa.ts";
+import { gate } from "../support.ts";
+import {
+	bare,
+	eventually,
+	httpError,
+	kits,
+	onNode,
+	plain,
+	route,
+	stage,
+	textOf,
+	where,
+} from "./kits.ts";
 
 // Bun and Deno have their own servers behind node:http; there, only Hono's app.request() is tested
 describe.skipIf(!onNode).each(kits)("failures on $name", (kit) => {
@@ -200,6 +215,76 @@ describe.skipIf(!onNode).each(kits)("failures on $name", (kit) => {
 			"head 409",
 			"sent",
 		]);
+	});
+
+	it.skipIf(!kit.direct)(
+		"lets a handler that goes on after its dropped answer finish first, and sends none of it",
+		async () => {
+			const { log, R, traced, open } = scene();
+			const more = gate();
+			const H = traced("H", "handler", {
+				success: () => {
+					throw httpError(409, "conflict");
+				},
+			});
+			const site = await open({
+				"/": route({ r: R, h: H }, () => ({
+					direct: async (res) => {
+						const { signal } = currentScope();
+						res.setHeader("Set-Cookie", "secret=0");
+						res.write("secret 1");
+						await more.promise;
+						log.push(`goes on, aborted: ${signal.aborted}`);
+						res.write("secret 2");
+						await new Promise<void>((resolve) => res.end("secret 3", resolve));
+						log.push("done");
+					},
+				})),
+			});
+			const answer = site.fetch("/");
+			await eventually(() => expect(log).toContain("-H"));
+			for (let i = 0; i < 5; i++) await new Promise(setImmediate);
+			more.open();
+			const response = await answer;
+			expect([response.status, await response.json()]).toEqual([409, { error: "conflict" }]);
+			expect(response.headers.getSetCookie()).toEqual([]);
+			await site.idle();
+			expect(log).toEqual([
+				"+R",
+				"+H",
+				"-H",
+				"goes on, aborted: true",
+				"done",
+				"-R conflict",
+				"errh conflict",
+				"head 409",
+				"sent",
+			]);
+		},
+	);
+
+	it.skipIf(!kit.direct)("gives such a handler abortGrace", async () => {
+		const { log, R, traced, open } = scene();
+		const H = traced("H", "handler", {
+			success: () => {
+				throw httpError(409, "conflict");
+			},
+		});
+		const site = await open(
+			{
+				"/": route({ r: R, h: H }, () => ({
+					direct: (res) => {
+						res.write("secret");
+						return new Promise(() => {});
+					},
+				})),
+			},
+			{ options: { abortGrace: 20 } },
+		);
+		const response = await site.fetch("/");
+		expect([response.status, await response.json()]).toEqual([409, { error: "conflict" }]);
+		await site.idle();
+		expect(log).toEqual(["+R", "+H", "-H", "-R conflict", "errh conflict", "head 409", "sent"]);
 	});
 
 	it("lets a resource translate the error, which decides the status", async () => {
@@ -469,5 +554,22 @@ describe.skipIf(!onNode).each(kits)("failures on $name", (kit) => {
 		expect([response.status, await response.json()]).toEqual([502, { error: "task" }]);
 		await site.idle();
 		expect(log).toEqual(["+R", "-R task", "errh task", "head 502", "sent"]);
+	});
+});
+
+describe.each([
+	["express", forExpress.handler as (...args: unknown[]) => unknown],
+	["koa", forKoa.handler as (...args: unknown[]) => unknown],
+	["hono", forHono.handler as (...args: unknown[]) => unknown],
+])("handler() of %s", (_name, handler) => {
+	it.each([
+		[[{ a: undefined }, () => {}], /dependency `a` .* got undefined\. Is it used before/],
+		[[{ a: 7 }], /dependency `a` .* got a number/],
+		[[undefined, () => {}], /got undefined/],
+		[[{}, undefined], /the last argument of handler\(\) to be a function/],
+		[[], /got undefined/],
+	] as const)("refuses wrong arguments at once: %j", (args, message) => {
+		expect(() => handler(...args)).toThrow(InvalidArgumentError);
+		expect(() => handler(...args)).toThrow(message);
 	});
 });

@@ -72,13 +72,27 @@ export function plain(run: (call: Call) => Reply | Promise<Reply>): Route {
 	return { dependencies: "plain", run: (_values, call) => run(call) };
 }
 
+/** `handler()` without a function. */
+class Guard {
+	readonly dependencies: Dependencies;
+
+	constructor(dependencies: Dependencies) {
+		this.dependencies = dependencies;
+	}
+}
+
+/** `handler()` without a function. */
+export function guard(dependencies: Dependencies): Guard {
+	return new Guard(dependencies);
+}
+
 /** An app, in no framework's terms. */
 interface Setup {
 	readonly options?: Pick<RequestScopeOptions<unknown[]>, "abortGrace" | "bindings">;
 	/** Routes of a router of their own, under `/sub`. */
 	readonly sub?: Record<string, Route>;
 	/** Run before every route, for what its resources do: `handler()` as a middleware. */
-	readonly guards?: readonly Dependencies[];
+	readonly guards?: readonly (Dependencies | Guard)[];
 	/** How often the middleware is mounted. */
 	readonly mounts?: number;
 	/** Reads JSON bodies before the routes. */
@@ -147,7 +161,7 @@ function scopeOptions(plan: Plan): RequestScopeOptions<unknown[]> {
 }
 
 function expressKit(name: string, express: typeof express5): Kit {
-	const send = (res: ExpressResponse, reply: Reply, next: NextFunction) => {
+	const send = async (res: ExpressResponse, reply: Reply, next: NextFunction) => {
 		if ("json" in reply)
 			res
 				.status(reply.status ?? 200)
@@ -160,7 +174,7 @@ function expressKit(name: string, express: typeof express5): Kit {
 		else if ("web" in reply) {
 			// the generic type of web streams differs between lib.dom and Node's own types
 			pipeline(Readable.fromWeb(reply.web as never), res, () => {});
-		} else if ("direct" in reply) reply.direct(res);
+		} else if ("direct" in reply) await reply.direct(res);
 		else if ("redirect" in reply) res.redirect(reply.redirect);
 		else if ("empty" in reply) res.status(reply.empty).end();
 		else next();
@@ -174,7 +188,7 @@ function expressKit(name: string, express: typeof express5): Kit {
 				next: NextFunction,
 			) => {
 				const call: Call = { body: req.body, onClose: (listener) => res.on("close", listener) };
-				send(res, await run(values as never, call), next);
+				await send(res, await run(values as never, call), next);
 			};
 			target.all(
 				path,
@@ -199,6 +213,10 @@ function expressKit(name: string, express: typeof express5): Kit {
 			for (let i = 0; i < (plan.mounts ?? 1); i++) app.use(scope);
 			if (plan.parse) app.use(express.json());
 			for (const guard of plan.guards ?? []) {
+				if (guard instanceof Guard) {
+					app.use(forExpress.handler(guard.dependencies));
+					continue;
+				}
 				app.use(
 					forExpress.handler(guard, (values, _req, _res, next) => {
 						plan.log.push(`guard ${Object.values(values).join()}`);
@@ -295,6 +313,10 @@ function koaKit(name: string, Koa: typeof Koa3, web: boolean): Kit {
 				});
 			}
 			for (const guard of plan.guards ?? []) {
+				if (guard instanceof Guard) {
+					app.use(forKoa.handler(guard.dependencies));
+					continue;
+				}
 				app.use(
 					forKoa.handler(guard, (values, _ctx, next) => {
 						plan.log.push(`guard ${Object.values(values).join()}`);
@@ -368,6 +390,10 @@ function honoApp(plan: Plan): Hono {
 	const scope = forHono.requestScope(scopeOptions(plan));
 	for (let i = 0; i < (plan.mounts ?? 1); i++) app.use(scope);
 	for (const guard of plan.guards ?? []) {
+		if (guard instanceof Guard) {
+			app.use(forHono.handler(guard.dependencies));
+			continue;
+		}
 		app.use(
 			forHono.handler(guard, async (values, _c, next) => {
 				plan.log.push(`guard ${Object.values(values).join()}`);

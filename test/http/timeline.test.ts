@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { currentScope, provide, resource, token, use } from "../../src/index.ts";
 import { gate } from "../support.ts";
-import { bare, eventually, kits, onNode, plain, route, stage, where } from "./kits.ts";
+import { bare, eventually, guard, kits, onNode, plain, route, stage, where } from "./kits.ts";
 
 // Bun and Deno have their own servers behind node:http; there, only Hono's app.request() is tested
 describe.skipIf(!onNode).each(kits)("the timeline on $name", (kit) => {
@@ -105,6 +105,17 @@ describe.skipIf(!onNode).each(kits)("the timeline on $name", (kit) => {
 			"sent",
 			"-R",
 		]);
+	});
+
+	it("takes handler() without a function for a guard", async () => {
+		const { log, R, H, open } = scene();
+		const site = await open(
+			{ "/": plain(() => ({ json: log.push("handler") })) },
+			{ guards: [guard({ h: H }), guard({ r: R })] },
+		);
+		expect((await site.fetch("/")).status).toBe(200);
+		await site.idle();
+		expect(log).toEqual(["+H", "+R", "handler", "-H", "head 200", "sent", "-R"]);
 	});
 
 	it("shares instances between middlewares and the route", async () => {
