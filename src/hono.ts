@@ -255,7 +255,10 @@ class Delivery {
 function dropResponse(c: Context, before: Headers | undefined): void {
 	const headers = new Headers(before ?? c.res.headers);
 	for (const name of [...headers.keys()]) if (isBodyHeader(name)) headers.delete(name);
+	const dropped = [...c.res.headers.keys()].filter((name) => !headers.has(name));
 	c.res = undefined; // or the next one gets all its headers
+	c.finalized = false;
+	for (const name of dropped) c.header(name, undefined); // which Hono before 4.9 keeps for itself as well
 	c.res = new Response(null, { headers });
 	c.finalized = false;
 	c.status(500);

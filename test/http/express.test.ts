@@ -6,6 +6,7 @@ import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import express5, { type NextFunction, type Request, type Response } from "express";
 import express4 from "express4";
+import express4Oldest from "express4-oldest";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import {
 	HttpRequest,
@@ -19,6 +20,7 @@ import { gate } from "../support.ts";
 import {
 	eventually,
 	httpError,
+	type Kit,
 	kits,
 	onNode,
 	route,
@@ -30,9 +32,10 @@ import {
 
 const GONE = "The client closed the connection before the response was complete.";
 
-const expressKits = kits
-	.filter((kit) => kit.framework === "express")
-	.map((kit) => ({ kit, name: kit.name, express: kit.name === "express" ? express5 : express4 }));
+const expressKits = [express5, express4, express4Oldest].map((express, i) => {
+	const kit = kits.filter(({ framework }) => framework === "express")[i] as Kit;
+	return { kit, name: kit.name, express };
+});
 
 // Bun and Deno have their own servers behind node:http; there, only Hono's app.request() is tested
 describe.skipIf(!onNode).each(expressKits)("what only $name has", ({ kit, express }) => {

@@ -5,10 +5,13 @@ import { getRequestListener } from "@hono/node-server";
 import type { Response as ExpressResponse, IRouter, NextFunction, Request } from "express";
 import express5 from "express";
 import express4 from "express4";
+import express4Oldest from "express4-oldest";
 import { Hono, type Context as HonoContext } from "hono";
 import type { ContentfulStatusCode, RedirectStatusCode } from "hono/utils/http-status";
+import { Hono as OldestHono } from "hono-oldest";
 import Koa3, { type Context as KoaContext, type Next } from "koa";
 import Koa2 from "koa2";
+import Koa2Oldest from "koa2-oldest";
 import { afterEach, expect, vi } from "vitest";
 import * as forExpress from "../../src/express.ts";
 import * as forHono from "../../src/hono.ts";
@@ -336,16 +339,18 @@ function koaKit(name: string, Koa: typeof Koa3, web: boolean): Kit {
 	};
 }
 
-const honoKit: Kit = {
-	name: "hono",
-	framework: "hono",
-	web: true,
-	direct: false,
-	create: (plan) => getRequestListener(honoApp(plan).fetch),
-};
+function honoKit(name: string, App: typeof Hono): Kit {
+	return {
+		name,
+		framework: "hono",
+		web: true,
+		direct: false,
+		create: (plan) => getRequestListener(honoApp(plan, App).fetch),
+	};
+}
 
 /** A Hono app, which needs no server. */
-function honoApp(plan: Plan): Hono {
+function honoApp(plan: Plan, App: typeof Hono = Hono): Hono {
 	const send = (c: HonoContext, reply: Reply): Response | undefined => {
 		if ("json" in reply)
 			return c.json(
@@ -386,7 +391,7 @@ function honoApp(plan: Plan): Hono {
 			else target.all(path, forHono.handler(dependencies, answer));
 		}
 	};
-	const app = new Hono();
+	const app = new App();
 	const scope = forHono.requestScope(scopeOptions(plan));
 	for (let i = 0; i < (plan.mounts ?? 1); i++) app.use(scope);
 	for (const guard of plan.guards ?? []) {
@@ -403,7 +408,7 @@ function honoApp(plan: Plan): Hono {
 	}
 	mount(app, plan.routes);
 	if (plan.sub !== undefined) {
-		const sub = new Hono();
+		const sub = new App();
 		mount(sub, plan.sub);
 		app.route("/sub", sub);
 	}
@@ -417,13 +422,19 @@ function honoApp(plan: Plan): Hono {
 	return app;
 }
 
-/** Every framework, as the scenarios see it. The types of Express 4 and Koa 2 are those of 5 and 3. */
+/**
+ * Every framework, as the scenarios see it: the newest of each major version, and the oldest that package.json promises.
+ * The types of the older ones are those of the newest.
+ */
 export const kits: readonly Kit[] = [
 	expressKit("express", express5),
 	expressKit("express4", express4),
+	expressKit("express4-oldest", express4Oldest),
 	koaKit("koa", Koa3, true),
 	koaKit("koa2", Koa2, false),
-	honoKit,
+	koaKit("koa2-oldest", Koa2Oldest, false),
+	honoKit("hono", Hono),
+	honoKit("hono-oldest", OldestHono),
 ];
 
 /** A running server. */

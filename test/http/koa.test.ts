@@ -11,7 +11,7 @@ import { gate } from "../support.ts";
 import { eventually, httpError, kits, onNode, type Scene, stage, textOf, where } from "./kits.ts";
 
 const koaKits = kits
-	.filter((kit) => kit.framework === "koa")
+	.filter((kit) => kit.name === "koa" || kit.name === "koa2")
 	.map((kit) => ({ kit, name: kit.name, Koa: kit.name === "koa" ? Koa3 : Koa2 }));
 
 // Bun and Deno have their own servers behind node:http; there, only Hono's app.request() is tested
