@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import { connect } from "node:net";
 import { fileURLToPath } from "node:url";
 import { build, type Rolldown } from "vite";
 import { describe, expect, it } from "vitest";
@@ -70,6 +72,40 @@ describe.skipIf(!runsOnNode).each(["nodejs_als", "nodejs_compat"])("workerd with
 				"+audit",
 				"body ends",
 				"-audit:success",
+			]);
+			const url = await miniflare.ready;
+			const failed = ["+tx", "+audit", "-tx:success", "-audit:failure"];
+			for (const path of ["/ok", "/ticks", "/empty"]) {
+				const method = path === "/empty" ? "GET" : "HEAD";
+				expect((await fetch(new URL(path, url), { method })).ok).toBe(true);
+				const lines = path === "/empty" ? 4 : 5;
+				const seen = (await happened(lines)).filter((line) => !/^(after|ticks)/.test(String(line)));
+				expect([path, ...seen]).toEqual([
+					path,
+					...["+tx", "+audit", "-tx:success", "-audit:success"],
+				]);
+			}
+			const conflict = await fetch(new URL("/conflict", url));
+			expect([conflict.status, await conflict.text()]).toEqual([500, '{"error":"conflict"}']);
+			expect([conflict.headers.get("set-cookie"), conflict.headers.get("etag")]).toEqual([
+				null,
+				null,
+			]);
+			expect(await happened(3)).toEqual(["+audit", "+conflict", "-audit:failure"]);
+			await fetch(new URL("/half", url))
+				.then((response) => response.text())
+				.catch(() => {}); // whether the client is told is the server's affair
+			expect(await happened(4)).toEqual(failed);
+
+			// nothing tells of a client that left but waitUntil(), by which the isolate goes on
+			const client = connect(Number(url.port), url.hostname);
+			client.write("GET /ticks HTTP/1.1\r\nHost: x\r\n\r\n");
+			await once(client, "data");
+			client.resetAndDestroy();
+			expect(await happened(5)).toEqual([
+				...failed.slice(0, 3),
+				"ticks end in GET /ticks",
+				"-audit:failure",
 			]);
 		} finally {
 			await miniflare.dispose();

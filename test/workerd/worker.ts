@@ -1,5 +1,5 @@
 import { Hono } from "hono";
-import { currentScope, type Resource, resource, use, withScope } from "yieldscope";
+import { currentScope, type Resource, resource, tryCurrentScope, use, withScope } from "yieldscope";
 import { handler, releaseErrors, requestScope } from "yieldscope/hono";
 
 /** What has happened in the requests so far; `GET /log` takes it. */
@@ -22,6 +22,14 @@ function logged(name: string, lifetime: string): Resource<string> {
 }
 const Tx = logged("tx", "handler");
 const Audit = logged("audit", "request");
+const Conflict = resource(
+	async function* () {
+		log.push("+conflict");
+		yield "conflict";
+		throw new Error("conflict");
+	},
+	{ lifetime: "handler" },
+);
 const Core = resource(() => "core");
 
 async function* rows(): AsyncGenerator<string> {
@@ -29,6 +37,33 @@ async function* rows(): AsyncGenerator<string> {
 	await use(Audit);
 	yield "b";
 	log.push("body ends");
+}
+
+async function* ticks(): AsyncGenerator<string> {
+	try {
+		for (;;) {
+			yield "tick ".repeat(1000); // workerd collects small ones
+			await new Promise((resolve) => setTimeout(resolve, 1));
+		}
+	} finally {
+		log.push(`ticks end in ${tryCurrentScope()?.name}`);
+	}
+}
+
+async function* half(): AsyncGenerator<string> {
+	yield "a";
+	throw new Error("half-way");
+}
+
+function encoded(chunks: AsyncGenerator<string>): ReadableStream<Uint8Array> {
+	return new ReadableStream({
+		async pull(controller) {
+			const { done, value } = await chunks.next();
+			if (done) controller.close();
+			else controller.enqueue(new TextEncoder().encode(value));
+		},
+		cancel: async () => void (await chunks.return(undefined)),
+	});
 }
 
 const app = new Hono();
@@ -50,10 +85,26 @@ app.get(
 );
 app.get(
 	"/stream",
-	handler({ tx: Tx }, async (_values, c) => {
-		const body = ReadableStream.from(rows()) as ReadableStream<string>;
-		return c.body(body.pipeThrough(new TextEncoderStream()));
+	handler({ tx: Tx }, async (_values, c) => c.body(encoded(rows()))),
+);
+app.get(
+	"/ticks",
+	handler({ tx: Tx, audit: Audit }, async (_values, c) => c.body(encoded(ticks()))),
+);
+app.get(
+	"/half",
+	handler({ tx: Tx, audit: Audit }, async (_values, c) => c.body(encoded(half()))),
+);
+app.get(
+	"/conflict",
+	handler({ audit: Audit, conflict: Conflict }, async (_values, c) => {
+		c.header("Set-Cookie", "order=7");
+		return c.json({ ok: true }, 201, { ETag: '"1"' });
 	}),
+);
+app.get(
+	"/empty",
+	handler({ tx: Tx, audit: Audit }, async (_values, c) => c.body(null, 204)),
 );
 app.onError(releaseErrors((error, c) => c.json({ error: error.message }, 500)));
 
