@@ -50,6 +50,7 @@ describe.skipIf(!runsOnNode).each(["nodejs_als", "nodejs_compat"])("workerd with
 			for (let i = 0; i < 100 && log.length < lines; i++) {
 				const [, text] = await get("/log");
 				log.push(...(JSON.parse(text as string) as unknown[]));
+				if (log.length < lines) await new Promise((resolve) => setTimeout(resolve, 10));
 			}
 			return log;
 		};
