@@ -41,6 +41,8 @@ import {
 	where,
 } from "./kits.ts";
 
+const page = "<p>letters</p>".repeat(500);
+
 let folder: string;
 beforeAll(() => {
 	folder = mkdtempSync(join(tmpdir(), "yieldscope-"));
