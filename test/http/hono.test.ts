@@ -1,3 +1,5 @@
+import { connect, createServer } from "node:http2";
+import type { AddressInfo } from "node:net";
 import { getRequestListener } from "@hono/node-server";
 import { Hono } from "hono";
 import { HTTPException } from "hono/http-exception";
@@ -502,5 +504,62 @@ describe.skipIf(!onNode)("Hono on @hono/node-server", () => {
 		await its.idle();
 		expect(its.log.filter((line) => line !== "aborted")).toEqual(["+H", "-H", "head 409", "sent"]);
 		expect(its.log).toContain("aborted");
+	});
+
+	it("serves HTTP/2, and releases once when a stream is reset", async () => {
+		const its = scene();
+		async function* chunks() {
+			try {
+				for (;;) {
+					yield "x".repeat(1024);
+					await new Promise(setImmediate);
+				}
+			} finally {
+				its.log.push("finally");
+			}
+		}
+		const app = new Hono();
+		app.use(scoped(its, 1000));
+		app.get(
+			"/:path",
+			handler({ r: its.R, h: its.H }, (_values, c) =>
+				c.req.param("path") === "stream" ? c.body(webStreamOf(chunks())) : c.text("text"),
+			),
+		);
+		const server = createServer(getRequestListener(app.fetch) as never); // HTTP/2's objects are compatible
+		await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+		const session = connect(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+		let text = "";
+		for await (const chunk of session.request({ ":path": "/text" })) text += chunk;
+		expect(text).toBe("text");
+		await its.idle();
+		expect(its.log.splice(0)).toEqual(["+R", "+H", "-H", "-R"]);
+		const stream = session.request({ ":path": "/stream" });
+		await new Promise((resolve) => stream.once("data", resolve));
+		stream.close(8);
+		await its.idle();
+		session.destroy();
+		await new Promise((resolve) => server.close(resolve));
+		expect(its.log).toEqual(["+R", "+H", "-H", "finally", expect.stringMatching(/^-R The client/)]);
+	});
+
+	it("isn't kept open by a body that nobody reads", async () => {
+		const its = scene();
+		async function* chunks() {
+			yield "x";
+		}
+		const app = new Hono();
+		app.use(scoped(its));
+		app.get(
+			"/",
+			handler({ r: its.R, h: its.H }, (_values, c) => {
+				c.body(webStreamOf(chunks()));
+				return c.text("another");
+			}),
+		);
+		const site = await its.serve(getRequestListener(app.fetch));
+		expect(await (await site.fetch("/")).text()).toBe("another");
+		await its.idle();
+		expect(its.log).toEqual(["+R", "+H", "-H", "head 200", "sent", "-R"]);
 	});
 });
