@@ -5,7 +5,10 @@ export default defineConfig({
 	...base,
 	test: {
 		...base.test,
-		exclude: ["test/http/**", "test/{bundle,examples,leak,shop,types,types-extra,workerd}.test.ts"],
+		exclude: [
+			"test/http/**",
+			"test/{bundle,examples,leak,links,load,nesting,shop,shutdown,types,types-extra,upload,websockets,worker,workerd}.test.ts",
+		],
 		env: { FUZZ_RUNS: "300" },
 		execArgv: [],
 		// one worker for all files, or starting workers would be most of what a run does
