@@ -99,6 +99,7 @@ export class Exchange {
 	#finish: () => void = () => {};
 	#failing: Promise<unknown> | undefined;
 	#isDropping = false;
+	#isAbandoned = false;
 	#bodyFailure: { readonly error: unknown } | undefined;
 	#handlerEnd: Promise<void> | undefined;
 	/** The failure that came with a response that stays. */
@@ -247,6 +248,7 @@ export class Exchange {
 
 	/** Nobody waits for the response any more, as a rule because the client has gone: tells the handler so. */
 	abandon(reason: unknown = clientGone()): void {
+		this.#isAbandoned = true;
 		this.request?.cancel(reason);
 	}
 
@@ -292,7 +294,7 @@ export class Exchange {
 		const settled = this.#worked()
 			.then(() => Promise.allSettled(this.#bodies))
 			.then(() => this.#handlerEnd?.catch(() => {}));
-		if (this.request?.signal.aborted) await this.#withinGrace(settled);
+		if (this.#isAbandoned) await this.#withinGrace(settled);
 		else await settled;
 	}
 
