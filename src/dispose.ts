@@ -1,6 +1,6 @@
 import { close } from "./close.ts";
 import { ScopeError } from "./errors.ts";
-import { type Frame, frames, visitorIn } from "./frame.ts";
+import { frames, type Visitor, visitorIn } from "./frame.ts";
 import { ignore } from "./instance.ts";
 import { isWithin, type Owner } from "./owner.ts";
 
@@ -35,10 +35,10 @@ export function disposeHeld(owner: Owner): Promise<void> {
 	return closed;
 }
 
-/** Whether the close of `owner` waits for what runs in `frame`, which is inside. */
-function isWaitedFor(frame: Frame, owner: Owner): boolean {
-	if (frame.pending) return true;
-	for (let at = frame.owner; at !== owner; at = at.parent as Owner) {
+/** Whether the close of `owner` waits for what `visitor` does, who is inside. */
+function isWaitedFor(visitor: Visitor, owner: Owner): boolean {
+	if (visitor.pending) return true;
+	for (let at = visitor.owner; at !== owner; at = at.parent as Owner) {
 		if (!at.held || at.state === "releasing" || at.task?.pending) return true;
 		if (at.opener?.pending && isWithin(at.opener.owner, owner)) return true;
 	}

@@ -52,10 +52,6 @@ export class Visit {
 		this.owner = owner;
 		this.visitor = visitor;
 	}
-
-	get pending(): boolean {
-		return this.visitor.pending;
-	}
 }
 
 /** Who is running in `frame`, wherever they are. */

@@ -104,8 +104,7 @@ export class Owner implements Linked {
 	#joinParent(parent: Owner): void {
 		this.parent = parent;
 		parent.children.push(this);
-		if (this.held) parent.#touch();
-		else parent.begin();
+		parent.#touch();
 		if (parent.aborted !== undefined) this.abort(parent.aborted.reason);
 	}
 
@@ -242,7 +241,7 @@ export class Owner implements Linked {
 
 	/** Aborts the signals of this scope and those below, and whatever waits. */
 	abort(reason: unknown): void {
-		if (this.aborted !== undefined || this.state === "closed") return;
+		if (this.state === "closed") return;
 		const why =
 			reason === undefined ? new DOMException("The scope was aborted.", "AbortError") : reason;
 		const scopes: Owner[] = [this];
@@ -461,5 +460,5 @@ export function admits(scope: Owner, frame: Frame | undefined): boolean {
 	if (scope.state === "open") return true;
 	if (scope.state !== "closing" || frame === undefined) return false;
 	const { owner, pending } = visitorIn(frame) as Visitor; // there is a frame
-	return isWithin(owner, scope) && (pending || (owner !== scope && owner.state === "open"));
+	return isWithin(owner, scope) && (pending || owner.state === "open");
 }

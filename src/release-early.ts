@@ -70,7 +70,7 @@ export async function releaseEarly(
 	const letGo = (each: Owner) => {
 		if (owners.delete(each) && !each.sync) each.end();
 	};
-	if (!owner.sync) owner.begin();
+	owner.begin();
 	try {
 		let taken: Instance[];
 		for (let asking = true; ; asking = false) {
