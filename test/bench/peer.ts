@@ -23,7 +23,7 @@ export function against(
 				throw new Error(`${name} gives another sum`);
 			const times = await fastest(
 				{ ours: nested, theirs: threeResources },
-				{ rounds: 100, batch: 500 },
+				{ rounds: 60, batch: 300 },
 			);
 			return [
 				{

@@ -24,11 +24,12 @@ export const sections: Readonly<Record<string, () => Promise<Measurements>>> = {
 	import: () => import("./import-time.ts"),
 };
 
-/** What a short run does without: gross regressions show elsewhere. */
+/** What a short run does without: gross regressions against peers show elsewhere, `bundle.test.ts` watches the sizes. */
 export const long: ReadonlySet<string> = new Set([
 	"effect",
 	"effection",
 	"awilix",
 	"disposablestack",
 	"nestjs-cls",
+	"size",
 ]);
