@@ -53,7 +53,7 @@ async function compare(framework: Framework, bar: number, short: boolean): Promi
 	try {
 		for (const variant of variants) servers.set(variant, await start(framework, variant));
 		// it takes so many until all is compiled
-		for (const server of servers.values()) await load(server, short ? 8000 : 40_000);
+		for (const server of servers.values()) await load(server, short ? 14_000 : 40_000);
 		for (let round = 0; round < (short ? 5 : 31); round++) {
 			for (const [variant, server] of servers) {
 				const { rate, cpu } = await load(server, short ? 1500 : 5000);

@@ -5,6 +5,8 @@ import { ratio, verdict } from "./row.ts";
 export interface Run {
 	readonly node: string;
 	readonly machine: string;
+	/** The machine's load average when the run began. */
+	readonly load: number;
 	readonly date: string;
 	readonly short: boolean;
 	readonly rows: readonly Row[];
@@ -70,7 +72,7 @@ export function markdown(runs: readonly Run[]): string {
 	return [
 		"# Benchmarks",
 		"",
-		`Made by \`npm run bench\`: Node ${main.node}, ${main.machine}, ${main.date}. Run it on yours.`,
+		`Made by \`npm run bench\`: Node ${main.node}, ${main.machine}, ${main.date}, load average ${main.load} when it began. Run it on yours.`,
 		"",
 		"Times are those of the fastest of many rounds, in which the variants take turns; throughput is the median of such",
 		"rounds. Read ratios: seconds differ from machine to machine. A row without a bar is there to be read.",
@@ -82,7 +84,8 @@ export function markdown(runs: readonly Run[]): string {
 					"",
 					"## Other versions of Node",
 					"",
-					"By `npm run bench:node22` and `npm run bench:node26`, on the same machine. The bars are meant for Node 24.",
+					"By `npm run bench:node22` and `npm run bench:node26`, on the same machine. The bars are meant for Node 24; Node 22 has",
+					"no native `AsyncDisposableStack`.",
 					"",
 					markdownTable([
 						["what", "against", "bar", ...runs.map(({ node }) => `Node ${node}`)],

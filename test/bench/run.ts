@@ -1,6 +1,6 @@
 import { execFile } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { cpus, totalmem } from "node:os";
+import { cpus, loadavg, totalmem } from "node:os";
 import { fileURLToPath } from "node:url";
 import { parseArgs, promisify } from "node:util";
 import { markdown, type Run, text } from "./report.ts";
@@ -39,6 +39,7 @@ async function measureApart(name: string): Promise<Row[]> {
 }
 
 async function runAll(): Promise<void> {
+	const [load = 0] = loadavg();
 	const names = options.only?.split(",") ?? Object.keys(sections);
 	const rows: Row[] = [];
 	for (const name of names) {
@@ -52,6 +53,7 @@ async function runAll(): Promise<void> {
 	const run: Run = {
 		node: process.versions.node,
 		machine: `${cpus().length} × ${cpu?.model.trim()}, ${Math.round(totalmem() / 2 ** 30)} GiB, ${process.platform}`,
+		load: Math.round(load * 10) / 10,
 		date: new Date().toISOString().slice(0, 10),
 		short,
 		rows,
