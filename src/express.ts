@@ -7,6 +7,7 @@
 import type { ErrorRequestHandler, NextFunction, Request, RequestHandler, Response } from "express";
 import type { Contextual, Uninferred } from "#contextual";
 import {
+	Attachments,
 	Exchange,
 	inject,
 	isEcho,
@@ -41,7 +42,7 @@ interface Transaction {
 	delivered: { readonly error: unknown } | undefined;
 }
 
-const transactions = new WeakMap<object, Transaction>();
+const transactions = new Attachments<Transaction>();
 
 /**
  * Makes a middleware that opens a scope for each request: a `"request"` scope that closes when the response is

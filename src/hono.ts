@@ -19,6 +19,7 @@ import type { BlankInput, HandlerResponse } from "hono/types";
 import type { Contextual, Uninferred } from "#contextual";
 import { bindWebStream } from "./body.ts";
 import {
+	Attachments,
 	asError,
 	Exchange,
 	inject,
@@ -39,7 +40,7 @@ export const HttpContext: Resource<Context> = token("HttpContext", { lifetime: "
 export const HttpRequest: Resource<HonoRequest> = token("HttpRequest", { lifetime: "request" });
 
 /** By context, not by what is ambient: a nested request has its own. */
-const exchanges = new WeakMap<object, Exchange>();
+const exchanges = new Attachments<Exchange>();
 
 /** What the runtimes put into `c.env`: `outgoing` by Node's server, `completed` by Deno's. */
 interface RuntimeEnv {
@@ -86,7 +87,7 @@ interface RuntimeEnv {
 export function requestScope(options: RequestScopeOptions<[c: Context]> = {}): MiddlewareHandler {
 	const defaults = requestDefaults(options);
 	return async function requestScope(c, next) {
-		if (exchanges.has(c)) return next();
+		if (exchanges.get(c) !== undefined) return next();
 		const bindings = [
 			provide(HttpContext, c),
 			provide(HttpRequest, c.req),

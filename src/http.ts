@@ -73,6 +73,22 @@ export function requestDefaults(options: RequestScopeOptions<never>): RequestDef
 	};
 }
 
+/**
+ * Remembers something of a framework's object, as a `WeakMap` does; but of one of those, what the value holds is only
+ * collected with the old generation, which cost more than all the rest of a request.
+ */
+export class Attachments<T> {
+	readonly #key = Symbol("yieldscope");
+
+	get(to: object): T | undefined {
+		return (to as Record<symbol, T | undefined>)[this.#key];
+	}
+
+	set(to: object, value: T): void {
+		Object.defineProperty(to, this.#key, { value });
+	}
+}
+
 /** What there is to know about a response when it is over. */
 export interface ResponseState {
 	status(): number;

@@ -16,6 +16,7 @@ import type {
 import type { Contextual, Uninferred } from "#contextual";
 import { bindNodeStream, bindWebStream, isNodeStream } from "./body.ts";
 import {
+	Attachments,
 	asError,
 	Exchange,
 	inject,
@@ -48,7 +49,7 @@ export const HttpRequest: Resource<Request> = token("HttpRequest", { lifetime: "
 /** The context's response, in every request scope: a `"handler"` resource can still change it when it is released. */
 export const HttpResponse: Resource<Response> = token("HttpResponse", { lifetime: "request" });
 
-const exchanges = new WeakMap<object, Exchange>();
+const exchanges = new Attachments<Exchange>();
 
 /**
  * Makes a middleware that opens a scope for each request: a `"request"` scope that closes when the response is
@@ -101,16 +102,14 @@ export function requestScope(options: RequestScopeOptions<[ctx: Context]> = {}):
 		let held: HeldResponse | undefined;
 		let hasReturned = false;
 		let reopen = () => {};
-		let dropHeld: (error: unknown, reopen: () => void) => void = () => {};
-		const dropped = new Promise<never>((_resolve, reject) => {
-			dropHeld = (error, open) => {
-				hasReturned = true;
-				reopen = open;
-				exchange.abandon(error);
-				exchange.addBody(sources.drop());
-				reject(error);
-			};
-		});
+		let stopWaiting: (error: unknown) => void = () => {};
+		const dropHeld = (error: unknown, open: () => void) => {
+			hasReturned = true;
+			reopen = open;
+			exchange.abandon(error);
+			exchange.addBody(sources.drop());
+			stopWaiting(error);
+		};
 		const bindings = [
 			provide(HttpContext, ctx),
 			provide(HttpRequest, ctx.request),
@@ -143,7 +142,10 @@ export function requestScope(options: RequestScopeOptions<[ctx: Context]> = {}):
 		await exchange.work(async () => {
 			const working = next();
 			try {
-				await Promise.race([working, dropped]);
+				await new Promise<void>((resolve, reject) => {
+					stopWaiting = reject;
+					working.then(resolve, reject);
+				});
 				hasReturned = true;
 				const failed = followBody(ctx, exchange);
 				held?.disarm();
@@ -162,7 +164,8 @@ export function requestScope(options: RequestScopeOptions<[ctx: Context]> = {}):
 				if (ctx.headerSent && !res.writableEnded) res.destroy();
 				throw told;
 			} finally {
-				Reflect.deleteProperty(ctx, "onerror");
+				// not for nothing: objects that lose a property are slow from then on
+				if (Object.hasOwn(ctx, "onerror")) Reflect.deleteProperty(ctx, "onerror");
 			}
 		});
 	};

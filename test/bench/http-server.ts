@@ -1,0 +1,128 @@
+import { AsyncLocalStorage } from "node:async_hooks";
+import { once } from "node:events";
+import { createServer, type RequestListener, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { resource } from "yieldscope";
+
+/**
+ * A hello world, `http-server.ts FRAMEWORK VARIANT`, on a port of its own choice. Tells its parent process the port, and on
+ * every message from it, the CPU time it has taken and the number of greetings that are open.
+ */
+export type Variant = "bare" | "byHand" | "ours";
+export type Framework = "express" | "koa" | "hono";
+export interface Usage {
+	readonly microseconds: number;
+	readonly opened: number;
+	readonly open: number;
+}
+
+let opened = 0;
+let closed = 0;
+
+const Greeting = resource(
+	async function* Greeting() {
+		opened++;
+		try {
+			yield "Hello, world!";
+		} finally {
+			closed++;
+		}
+	},
+	{ lifetime: "request" },
+);
+
+const storage = new AsyncLocalStorage<{ greeting: string }>();
+
+/** What one writes without a library: a greeting that is released once the response is over. */
+function byHand<R>(res: ServerResponse, next: () => R): R {
+	const over = new Promise<void>((resolve) => res.once("close", resolve));
+	const request = { greeting: "" };
+	const lifetime = async () => {
+		opened++;
+		try {
+			request.greeting = "Hello, world!";
+			await over;
+		} finally {
+			closed++;
+		}
+	};
+	void lifetime();
+	return storage.run(request, next);
+}
+
+const greeting = () => storage.getStore()?.greeting as string;
+
+async function express(variant: Variant): Promise<Server> {
+	const { default: express } = await import("express");
+	const { handler, requestScope } = await import("yieldscope/express");
+	const app = express();
+	if (variant === "bare") {
+		app.get("/", (_req, res) => void res.send("Hello, world!"));
+	} else if (variant === "byHand") {
+		app.use((_req, res, next) => byHand(res, next));
+		app.get("/", async (_req, res) => void res.send(greeting()));
+	} else {
+		app.use(requestScope());
+		app.get(
+			"/",
+			handler({ greeting: Greeting }, ({ greeting }, _req, res) => res.send(greeting)),
+		);
+	}
+	return createServer(app);
+}
+
+async function koa(variant: Variant): Promise<Server> {
+	const { default: Koa } = await import("koa");
+	const { handler, requestScope } = await import("yieldscope/koa");
+	const app = new Koa();
+	if (variant === "bare") {
+		app.use((ctx) => {
+			ctx.body = "Hello, world!";
+		});
+	} else if (variant === "byHand") {
+		app.use((ctx, next) => byHand(ctx.res, next));
+		app.use(async (ctx) => {
+			ctx.body = greeting();
+		});
+	} else {
+		app.use(requestScope());
+		app.use(
+			handler({ greeting: Greeting }, ({ greeting }, ctx) => {
+				ctx.body = greeting;
+			}),
+		);
+	}
+	return createServer(app.callback());
+}
+
+async function hono(variant: Variant): Promise<Server> {
+	const { Hono } = await import("hono");
+	const { getRequestListener } = await import("@hono/node-server");
+	const { handler, requestScope } = await import("yieldscope/hono");
+	const app = new Hono<{ Bindings: { outgoing: ServerResponse } }>();
+	if (variant === "bare") {
+		app.get("/", (c) => c.text("Hello, world!"));
+	} else if (variant === "byHand") {
+		app.use((c, next) => byHand(c.env.outgoing, next));
+		app.get("/", async (c) => c.text(greeting()));
+	} else {
+		app.use(requestScope());
+		app.get(
+			"/",
+			handler({ greeting: Greeting }, async ({ greeting }, c) => c.text(greeting)),
+		);
+	}
+	return createServer(getRequestListener(app.fetch) as RequestListener);
+}
+
+const frameworks = { express, koa, hono };
+const [framework, variant] = process.argv.slice(2) as [Framework, Variant];
+const server = await frameworks[framework](variant);
+server.listen(0, "127.0.0.1");
+await once(server, "listening");
+process.on("message", () => {
+	const { user, system } = process.cpuUsage();
+	process.send?.({ microseconds: user + system, opened, open: opened - closed } satisfies Usage);
+});
+process.on("disconnect", () => process.exit());
+process.send?.((server.address() as AddressInfo).port);

@@ -1,0 +1,96 @@
+import { type ChildProcess, fork } from "node:child_process";
+import { once } from "node:events";
+import { fileURLToPath } from "node:url";
+import autocannon from "autocannon";
+import type { Framework, Usage, Variant } from "./http-server.ts";
+import type { Row } from "./row.ts";
+
+interface HttpServer {
+	readonly process: ChildProcess;
+	readonly url: string;
+}
+
+async function start(framework: Framework, variant: Variant): Promise<HttpServer> {
+	const program = fileURLToPath(new URL("http-server.ts", import.meta.url));
+	const process = fork(program, [framework, variant], {
+		execArgv: [],
+		env: { ...globalThis.process.env, NODE_ENV: "production" },
+	});
+	const [port] = await once(process, "message");
+	return { process, url: `http://127.0.0.1:${port}/` };
+}
+
+async function usage({ process }: HttpServer): Promise<Usage> {
+	process.send("usage");
+	const [answer] = await once(process, "message");
+	return answer;
+}
+
+/** Requests per second, and the server's CPU time for each, in microseconds. */
+async function load(server: HttpServer, amount: number): Promise<{ rate: number; cpu: number }> {
+	const before = await usage(server);
+	// it looks whether it is done but once in a sample
+	const result = await autocannon({ url: server.url, connections: 20, amount, sampleInt: 5 });
+	const after = await usage(server);
+	if (result["2xx"] !== amount) throw new Error(`${result["2xx"]} of ${amount} were answered`);
+	const seconds = (result.finish.getTime() - result.start.getTime()) / 1000;
+	return { rate: amount / seconds, cpu: (after.microseconds - before.microseconds) / amount };
+}
+
+function median(values: readonly number[]): number {
+	const sorted = [...values].sort((a, b) => a - b);
+	const middle = sorted.length >> 1;
+	return sorted.length % 2 === 1
+		? (sorted[middle] as number)
+		: ((sorted[middle - 1] as number) + (sorted[middle] as number)) / 2;
+}
+
+async function compare(framework: Framework, bar: number, short: boolean): Promise<Row[]> {
+	const variants: readonly Variant[] = short ? ["byHand", "ours"] : ["bare", "byHand", "ours"];
+	const servers = new Map<Variant, HttpServer>();
+	const rates = { bare: [], byHand: [], ours: [] } as Record<Variant, number[]>;
+	const cpus = { bare: [], byHand: [], ours: [] } as Record<Variant, number[]>;
+	try {
+		for (const variant of variants) servers.set(variant, await start(framework, variant));
+		// it takes so many until all is compiled
+		for (const server of servers.values()) await load(server, short ? 14_000 : 40_000);
+		for (let round = 0; round < (short ? 5 : 31); round++) {
+			for (const [variant, server] of servers) {
+				const { rate, cpu } = await load(server, short ? 1500 : 5000);
+				rates[variant].push(rate);
+				cpus[variant].push(cpu);
+			}
+		}
+		const { opened, open } = await usage(servers.get("ours") as HttpServer);
+		if (opened === 0 || open > 0) throw new Error(`${open} of ${opened} greetings are open`);
+	} finally {
+		for (const { process } of servers.values()) process.disconnect();
+	}
+	const row = (measured: Record<Variant, number[]>, against: Exclude<Variant, "ours">) => ({
+		ours: median(measured.ours),
+		against: against === "bare" ? `bare ${framework}` : `${framework}, ALS and close by hand`,
+		theirs: median(measured[against]),
+		// of the two that ran at about the same time
+		ratio: median(measured.ours.map((each, i) => each / (measured[against][i] as number))),
+	});
+	const throughput = `${framework} hello world: throughput`;
+	const cpu = `${framework} hello world: the server's CPU time`;
+	const rows: Row[] = [
+		{ what: throughput, unit: "req/s", ...row(rates, "byHand"), bar: { atLeast: bar } },
+		{ what: cpu, unit: "µs", ...row(cpus, "byHand") },
+	];
+	if (!short) {
+		rows.push({ what: throughput, unit: "req/s", ...row(rates, "bare") });
+		rows.push({ what: cpu, unit: "µs", ...row(cpus, "bare") });
+	}
+	return rows;
+}
+
+/** Real servers in processes of their own, asked in turns. */
+export async function measure(short: boolean): Promise<Row[]> {
+	return [
+		...(await compare("express", 0.95, short)),
+		...(await compare("koa", 0.95, short)),
+		...(await compare("hono", 0.9, short)),
+	];
+}

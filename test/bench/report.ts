@@ -1,0 +1,102 @@
+import type { Bar, Row } from "./row.ts";
+import { ratio, verdict } from "./row.ts";
+
+/** One run of the benchmarks. */
+export interface Run {
+	readonly node: string;
+	readonly machine: string;
+	/** The machine's load average when the run began. */
+	readonly load: number;
+	readonly date: string;
+	readonly short: boolean;
+	readonly rows: readonly Row[];
+}
+
+function quantity(value: number | undefined, unit: string): string {
+	if (value === undefined) return "";
+	const digits =
+		Math.abs(value) >= 100 ? 0 : Math.abs(value) >= 10 ? 1 : Math.abs(value) >= 1 ? 2 : 3;
+	return `${value.toLocaleString("en", { maximumFractionDigits: digits })} ${unit}`;
+}
+
+function limit(bar: Bar | undefined, row: Row): string {
+	if (bar === undefined) return "";
+	const [word, value] = "atMost" in bar ? ["≤", bar.atMost] : ["≥", bar.atLeast];
+	return `${word} ${ratio(row) === undefined ? quantity(value, row.unit) : value}`;
+}
+
+const header = ["what", "ours", "theirs", "against", "ratio", "bar", "verdict"];
+
+function cells(row: Row): string[] {
+	return [
+		row.what,
+		quantity(row.ours, row.unit),
+		quantity(row.theirs, row.unit),
+		row.against ?? "",
+		ratio(row)?.toFixed(2) ?? "",
+		limit(row.bar, row),
+		verdict(row),
+	];
+}
+
+/** A table for a terminal. */
+export function text(rows: readonly Row[]): string {
+	const table = [header, ...rows.map(cells)];
+	const widths = header.map((_, i) => Math.max(...table.map((line) => (line[i] as string).length)));
+	return table
+		.map((line) =>
+			line
+				.map((cell, i) => cell.padEnd(widths[i] as number))
+				.join("  ")
+				.trimEnd(),
+		)
+		.join("\n");
+}
+
+function markdownTable(lines: readonly (readonly string[])[]): string {
+	const [head = [], ...body] = lines;
+	return [head, head.map(() => "---"), ...body].map((line) => `| ${line.join(" | ")} |`).join("\n");
+}
+
+/** The runs on several versions of Node; the first is told in full. */
+export function markdown(runs: readonly Run[]): string {
+	const [main, ...others] = runs as [Run, ...Run[]];
+	const key = ({ what, against = "" }: Row) => `${what}|${against}`;
+	const judged = main.rows.filter((row) => row.bar !== undefined);
+	const reached = (row: Row | undefined) => {
+		if (row === undefined) return "";
+		const value = ratio(row);
+		const mark = verdict(row) === "ok" ? "" : ` (${verdict(row)})`;
+		return (value === undefined ? quantity(row.ours, row.unit) : value.toFixed(2)) + mark;
+	};
+	return [
+		"# Benchmarks",
+		"",
+		`Made by \`npm run bench\`: Node ${main.node}, ${main.machine}, ${main.date}, load average ${main.load} when it began. Run it on yours.`,
+		"",
+		"Times are those of the fastest of many rounds, in which the variants take turns; throughput is the median of such",
+		"rounds. Read ratios: seconds differ from machine to machine. A row without a bar is there to be read.",
+		"",
+		markdownTable([header, ...main.rows.map(cells)]),
+		...(others.length === 0
+			? []
+			: [
+					"",
+					"## Other versions of Node",
+					"",
+					"By `npm run bench:node22` and `npm run bench:node26`, on the same machine. The bars are meant for Node 24; Node 22 has",
+					"no native `AsyncDisposableStack`.",
+					"",
+					markdownTable([
+						["what", "against", "bar", ...runs.map(({ node }) => `Node ${node}`)],
+						...judged.map((row) => [
+							row.what,
+							row.against ?? "",
+							limit(row.bar, row),
+							...runs.map(({ rows }) => reached(rows.find((each) => key(each) === key(row)))),
+						]),
+					]),
+				]),
+		"",
+	].join("\n");
+}

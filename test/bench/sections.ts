@@ -1,0 +1,35 @@
+import { against } from "./peer.ts";
+import type { Measurements } from "./row.ts";
+
+/** Each runs in a process of its own. */
+export const sections: Readonly<Record<string, () => Promise<Measurements>>> = {
+	scope: () => import("./scope.ts"),
+	effect: against("effect", () => import("./peers/effect.ts"), { atMost: 1 }),
+	effection: against("effection", () => import("./peers/effection.ts"), { atMost: 1 }),
+	awilix: against("awilix", () => import("./peers/awilix.ts"), { atMost: 1 }),
+	disposablestack: against("disposablestack", () => import("./peers/disposablestack.ts"), {
+		atMost: 1,
+	}),
+	"nestjs-cls": against(
+		"nestjs-cls",
+		() => import("./peers/nestjs-cls.ts"),
+		undefined,
+		" and try/finally by hand: it releases nothing",
+	),
+	acquired: () => import("./acquired.ts"),
+	scale: () => import("./scale.ts"),
+	http: () => import("./http.ts"),
+	heap: () => import("./heap.ts"),
+	size: () => import("./size.ts"),
+	import: () => import("./import-time.ts"),
+};
+
+/** What a short run does without: gross regressions against peers show elsewhere, `bundle.test.ts` watches the sizes. */
+export const long: ReadonlySet<string> = new Set([
+	"effect",
+	"effection",
+	"awilix",
+	"disposablestack",
+	"nestjs-cls",
+	"size",
+]);
