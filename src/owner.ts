@@ -273,17 +273,22 @@ export class Owner implements Linked {
 		if (instance.owner === this) return instance.promise;
 		this.#waiters ??= new Set();
 		const waiters = this.#waiters;
-		let giveUp: (aborted: Owner) => void = ignore;
-		const aborted = new Promise((_resolve, reject) => {
+		const first = new Promise((resolve, reject) => {
 			// another scope, if this one has been moved
-			giveUp = (by) => {
+			const giveUp = (by: Owner) => {
 				instance.waiting--;
 				instance.deserted = true;
 				reject(by.acquireAborted(instance));
 			};
+			waiters.add(giveUp);
+			const settle =
+				<T>(pass: (result: T) => void) =>
+				(result: T) => {
+					waiters.delete(giveUp);
+					pass(result);
+				};
+			instance.promise.then(settle(resolve), settle(reject));
 		});
-		waiters.add(giveUp);
-		const first = Promise.race([instance.promise, aborted]).finally(() => waiters.delete(giveUp));
 		first.catch(ignore);
 		return first;
 	}
