@@ -104,8 +104,8 @@ function find(
 		const { opener } = scope;
 		if (opener?.pending && opener !== requester) opener.dependOn(instance);
 	}
-	if (!options?.fresh) owner.share(instance);
 	owner.beginSetup(instance);
+	if (!options?.fresh) owner.share(instance);
 	// every so often a microtask cuts the chain of setups that start each other, or it would overflow the stack
 	if (instance.depth % 64 === 63 && !owner.sync) void Promise.resolve().then(() => begin(instance));
 	else begin(instance);

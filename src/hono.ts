@@ -95,7 +95,8 @@ export function requestScope(options: RequestScopeOptions<[c: Context]> = {}): M
 		];
 		let before: Headers | undefined;
 		const exchange = new Exchange(defaults, `${c.req.method} ${c.req.path}`, bindings, () => {
-			before = c.newResponse(null).headers;
+			// a copy: those of the Node server are the very ones that go on changing
+			before = new Headers(c.newResponse(null).headers);
 		});
 		if (exchange.request === undefined) {
 			await exchange.closed;

@@ -81,7 +81,8 @@ export class Attachments<T> {
 	readonly #key = Symbol("yieldscope");
 
 	get(to: object): T | undefined {
-		return (to as Record<symbol, T | undefined>)[this.#key];
+		// not what it inherits: an object made of another is a request of its own
+		return Object.hasOwn(to, this.#key) ? (to as Record<symbol, T>)[this.#key] : undefined;
 	}
 
 	set(to: object, value: T): void {
@@ -234,6 +235,8 @@ export class Exchange {
 	async #fail(error: unknown): Promise<unknown> {
 		const { handler, request } = this;
 		if (handler === undefined || request === undefined) return error;
+		// closing the handler's scope doesn't tell its own signal
+		request.cancel(error);
 		let told = error;
 		// whoever called endHandler has its error
 		if (this.#handlerEnd !== undefined) await this.#handlerEnd.catch(() => {});

@@ -58,7 +58,7 @@ export class Instance implements Linked {
 	dispose: (() => unknown) | undefined;
 	/** The same clock, when its setup had come to its end. */
 	readySequence = 0;
-	/** What was shared in the owner before it. */
+	/** What was shared in the owner before it, for `Shared` alone to look after. */
 	sharedBefore: Instance | undefined;
 	/** Its neighbours among the owner's setups in flight, later among its entries. */
 	previous: Entry | undefined;
@@ -181,7 +181,7 @@ export class Instance implements Linked {
 		this.generator = undefined;
 		this.dispose = undefined;
 		this.departure = undefined;
-		this.sharedBefore = undefined;
+		this.owner.forget(this);
 	}
 
 	/** Whether the error is a dependency's, which has been reported there. */

@@ -164,7 +164,7 @@ export function requestScope(options: RequestScopeOptions<[ctx: Context]> = {}):
 				if (ctx.headerSent && !res.writableEnded) res.destroy();
 				throw told;
 			} finally {
-				// not for nothing: objects that lose a property are slow from then on
+				// only if it is set: deleting makes an object slow
 				if (Object.hasOwn(ctx, "onerror")) Reflect.deleteProperty(ctx, "onerror");
 			}
 		});

@@ -130,7 +130,12 @@ export function isBodyHeader(name: string): boolean {
 /** As Node does, for headers that make another response of it. */
 function refuseBodyHeaders(names: Iterable<string>): void {
 	if (![...names].some(isBodyHeader)) return;
-	throw Object.assign(new Error("Cannot set headers after they are sent to the client"), {
+	throw headersSent("set");
+}
+
+/** The error that Node has for it. */
+function headersSent(verb: "set" | "write"): Error {
+	return Object.assign(new Error(`Cannot ${verb} headers after they are sent to the client`), {
 		code: "ERR_HTTP_HEADERS_SENT",
 	});
 }
@@ -232,6 +237,15 @@ export function holdResponse(
 			if (typeof callback === "function") process.nextTick(callback, error);
 		};
 		for (const { args } of dropped) refuse(args);
+		// a pipeline destroys what it writes to, but the connection is needed for another answer
+		guarded.set("destroy", Object.getOwnPropertyDescriptor(res, "destroy"));
+		res.destroy = () => res;
+		// what waits for the response to go on, or to end
+		process.nextTick(() => {
+			if (state !== "dropped") return;
+			if (paused) res.emit("drain");
+			if (res.listenerCount("error") > 0) res.emit("error", error as Error); // whatever was thrown
+		});
 		fail(error, reopen);
 	};
 	const reopen = () => {
@@ -266,7 +280,8 @@ export function holdResponse(
 	const held: Record<Operation, AnyFunction> = {
 		writeHead(...args) {
 			if (state === "open") return send("writeHead", args);
-			if (state === "dropped" || hasHead) return res;
+			if (state === "dropped") return res;
+			if (hasHead) throw headersSent("write");
 			if (!implicit && typeof args[0] === "number") res.statusCode = args[0];
 			begin();
 			if (!implicit) {

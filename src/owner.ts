@@ -166,20 +166,27 @@ export class Owner implements Linked {
 
 	get signal(): AbortSignal {
 		if (this.#controller === undefined) {
-			const controller = new AbortController();
-			this.#controller = controller;
-			if (this.aborted !== undefined) controller.abort(this.aborted.reason);
-			else if (this.failure !== undefined && this.state !== "open")
-				controller.abort(this.failure.error);
-			// a handler outlives its scope, which closes before the first byte
-			else if (this.lifetime === "handler" && this.parent !== undefined) {
-				const { signal } = this.parent;
-				const follow = () => controller.abort(signal.reason);
-				if (signal.aborted) follow();
-				else signal.addEventListener("abort", follow, { once: true });
-			}
+			this.#controller = new AbortController();
+			if (this.aborted !== undefined) this.#controller.abort(this.aborted.reason);
+			else if (this.#isOutlived) {
+				if (this.state === "closed") this.#followParent(this.#controller);
+			} else if (this.failure !== undefined && this.state !== "open")
+				this.#controller.abort(this.failure.error);
 		}
 		return this.#controller.signal;
+	}
+
+	/** A handler's scope closes before the first byte of the response, of which the handler may then give the rest. */
+	get #isOutlived(): boolean {
+		return this.lifetime === "handler" && this.parent !== undefined;
+	}
+
+	/** Once closed, a scope isn't reached by its parent's abort. */
+	#followParent(controller: AbortController): void {
+		const { signal } = this.parent as Owner; // only what has a parent is outlived
+		const follow = () => controller.abort(signal.reason);
+		if (signal.aborted) follow();
+		else signal.addEventListener("abort", follow, { once: true });
 	}
 
 	get outcome(): Outcome {
@@ -212,7 +219,7 @@ export class Owner implements Linked {
 	 * for that; child scopes are aborted. Held ones are closed anyhow, and have no say in it.
 	 */
 	stop(reason: unknown): void {
-		this.#controller?.abort(reason);
+		if (!this.#isOutlived) this.#controller?.abort(reason);
 		const running: Owner[] = [];
 		const scopes: Owner[] = [this];
 		for (let scope = scopes.pop(); scope !== undefined; scope = scopes.pop()) {
@@ -246,7 +253,7 @@ export class Owner implements Linked {
 			reason === undefined ? new DOMException("The scope was aborted.", "AbortError") : reason;
 		const scopes: Owner[] = [this];
 		for (let scope = scopes.pop(); scope !== undefined; scope = scopes.pop()) {
-			if (scope.aborted !== undefined) continue;
+			if (scope.aborted !== undefined || scope.state === "closed") continue;
 			scope.#abortOne(why);
 			for (let child = scope.children.last; child !== undefined; child = child.previous)
 				scopes.push(child);
@@ -412,6 +419,7 @@ export class Owner implements Linked {
 		this.#waiters = undefined;
 		this.bindings = undefined;
 		this.#leaveParent();
+		if (this.#controller !== undefined && this.#isOutlived) this.#followParent(this.#controller);
 		this.onFinish?.();
 		this.onFinish = undefined;
 	}

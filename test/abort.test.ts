@@ -464,3 +464,61 @@ describe("rule 22: options.signal", () => {
 		await moved.disposeAsync();
 	});
 });
+
+describe("the signal of a handler's scope", () => {
+	it("isn't aborted by a failure of its own, after which the answer may go on, but by the parent's abort", async () => {
+		const request = openScope({ lifetime: "request", parent: null });
+		const handler = openScope({ lifetime: "handler", parent: request });
+		const early = handler.signal;
+		handler.fail(new Error("503"));
+		await handler.disposeAsync();
+		expect([early.aborted, handler.signal.aborted]).toEqual([false, false]);
+		request.abort("gone");
+		expect([early.reason, handler.signal.reason]).toEqual(["gone", "gone"]);
+		await request.disposeAsync();
+	});
+
+	it("leaves no listener with the parent's while it is open", async () => {
+		const app = openScope({ parent: null });
+		let listening = 0;
+		const { signal } = app;
+		const { addEventListener } = signal;
+		signal.addEventListener = (...args: Parameters<typeof addEventListener>) => {
+			listening++;
+			addEventListener.apply(signal, args);
+		};
+		const handler = openScope({ lifetime: "handler", parent: app });
+		expect(handler.signal.aborted).toBe(false);
+		expect(listening).toBe(0);
+		app.abort("stop");
+		expect(handler.signal.reason).toBe("stop");
+		await app.disposeAsync();
+	});
+
+	it("doesn't reach a scope that a listener has closed meanwhile", async () => {
+		const app = openScope({ parent: null });
+		const child = openScope({ parent: app });
+		const { signal } = child;
+		app.signal.addEventListener("abort", () => {
+			child.complete();
+			void child.disposeAsync();
+		});
+		app.abort("stop");
+		expect(signal.aborted).toBe(false);
+		await app.disposeAsync();
+	});
+});
+
+it("asks again for what an onFirstUse that throws has kept from being acquired", async () => {
+	const broken = new Error("broken");
+	const A = resource(() => "a");
+	const scope = openScope({
+		parent: null,
+		onFirstUse: () => {
+			throw broken;
+		},
+	});
+	await expect(scope.use(A)).rejects.toBe(broken);
+	expect(await scope.use(A)).toBe("a");
+	await scope.disposeAsync();
+});

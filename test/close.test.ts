@@ -570,6 +570,43 @@ describe("rule 20: a task", () => {
 	});
 });
 
+describe("rule 19: release code", () => {
+	it.each([1, 3, 20])(
+		"uses what is acquired and not yet released, with %i others",
+		async (count) => {
+			const log: string[] = [];
+			const Log = logged(log, "log");
+			const Tx = resource(async function* () {
+				yield "tx";
+				log.push(`tx sees ${await use(Log)}`);
+			});
+			await withScope(async () => {
+				await use(Log);
+				await use(Tx);
+				for (let i = 0; i < count; i++) await use(logged([], `later ${i}`));
+			});
+			expect(log).toEqual(["+log", "tx sees log", "-log:success"]);
+		},
+	);
+
+	it("uses it in a sync scope, too", () => {
+		const log: string[] = [];
+		const Log = resource(() => "log");
+		const Tx = resource(function* (_context) {
+			yield "tx";
+			log.push("released");
+		});
+		const scope = openScopeSync();
+		scope.use(Log);
+		scope.use(Tx);
+		scope.use(resource(() => scope.defer(() => void log.push(scope.use(Log)))));
+		scope.use(resource(() => "last"));
+		scope.complete();
+		scope.dispose();
+		expect(log).toEqual(["log", "released"]);
+	});
+});
+
 describe("rule 20: spawned tasks of work that fails", () => {
 	const untilAborted = (signal: AbortSignal): Promise<unknown> =>
 		new Promise((resolve) => {

@@ -1,9 +1,11 @@
+import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import type { ServerResponse } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
-import { pipeline } from "node:stream/promises";
+import { finished, pipeline } from "node:stream/promises";
+import { createGzip } from "node:zlib";
 import express5, { type NextFunction, type Request, type Response } from "express";
 import express4 from "express4";
 import express4Oldest from "express4-oldest";
@@ -119,6 +121,16 @@ describe.skipIf(!onNode).each(expressKits)("what only $name has", ({ kit, expres
 		"cookie and attachment": (res) => res.cookie("a", "1").attachment("a.txt").send("x"),
 		"a pipe": (res) => Readable.from(["a", "b"]).pipe(res),
 		"a pipeline": (res) => pipeline(Readable.from(["a", "b"]), res),
+		"a long pipeline": (res) => pipeline(Readable.from(Array(20).fill("x".repeat(65536))), res),
+		"a pipeline through gzip": (res) => pipeline(Readable.from(["a", "b"]), createGzip(), res),
+		"write, drain and end": async (res) => {
+			if (!res.write(Buffer.alloc(1 << 20, "x"))) await once(res, "drain");
+			res.end();
+		},
+		"end, and wait for the finish": async (res) => {
+			res.end("text");
+			await finished(res);
+		},
 		"3 MB": (res) => res.send(Buffer.alloc(3 << 20, "x")),
 		render: (res) => res.status(200).type("html").send("<p>x</p>"),
 	};
@@ -137,8 +149,8 @@ describe.skipIf(!onNode).each(expressKits)("what only $name has", ({ kit, expres
 				);
 				app.get(
 					"/failing",
-					handler({ h: failing(its) }, (_values, req, res, next) => {
-						void Promise.resolve(answer(res, req, next)).catch(() => {});
+					handler({ h: failing(its) }, async (_values, req, res, next) => {
+						await answer(res, req, next);
 					}),
 				);
 			});

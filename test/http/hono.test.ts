@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import { createServer as createHttpServer } from "node:http";
 import { connect, createServer } from "node:http2";
 import type { AddressInfo } from "node:net";
 import { getRequestListener } from "@hono/node-server";
@@ -79,6 +81,42 @@ describe("Hono's app.request(), on every runtime", () => {
 		expect([response.status, await response.json()]).toEqual([409, { error: "conflict" }]);
 		expect([response.headers.get("etag"), response.headers.get("x-a")]).toEqual([null, null]);
 		expect(log).toEqual(["+R", "+H", "-H", "-R conflict", "errh conflict"]);
+	});
+
+	it.runIf(onNode)("takes back the handler's headers behind a server, too", async () => {
+		const its = scene();
+		const H = its.traced("H", "handler", {
+			success: () => {
+				throw httpError(409, "conflict");
+			},
+		});
+		const server = new Hono();
+		server.use(async (c, next) => {
+			c.header("X-Request-Id", "7");
+			await next();
+		});
+		server.use(scoped(its));
+		server.get(
+			"/",
+			handler({ h: H }, (_values, c) => {
+				c.header("Set-Cookie", "order=7");
+				c.header("X-Handler", "1");
+				return c.json({ ok: true });
+			}),
+		);
+		server.onError(releaseErrors((error, c) => c.text(error.message, 409)));
+		const node = createHttpServer(getRequestListener(server.fetch)).listen(0, "127.0.0.1");
+		await once(node, "listening");
+		try {
+			const { port } = node.address() as AddressInfo;
+			const response = await fetch(`http://127.0.0.1:${port}/`);
+			expect([response.status, await response.text()]).toEqual([409, "conflict"]);
+			const { headers } = response;
+			expect([headers.get("x-request-id"), headers.get("x-handler")]).toEqual(["7", null]);
+			expect(headers.getSetCookie()).toEqual([]);
+		} finally {
+			node.close();
+		}
 	});
 
 	it("keeps the cookies and CORS headers of middleware around a dropped response", async () => {
