@@ -17,7 +17,14 @@ import {
 	routeOf,
 	truthyError,
 } from "./http.ts";
-import { type Dependencies, provide, type Resource, token, type Values } from "./index.ts";
+import {
+	type Dependencies,
+	InvalidArgumentError,
+	provide,
+	type Resource,
+	token,
+	type Values,
+} from "./index.ts";
 import {
 	bindEnd,
 	type HeldResponse,
@@ -208,7 +215,12 @@ export function handler(...args: unknown[]): unknown {
  * Makes the error middleware that tells the resources of errors that no {@link handler} has seen. Mount it right before
  * the app's own, and before those of sub-routers.
  */
-export function releaseErrors(): ErrorRequestHandler {
+export function releaseErrors(...misused: readonly never[]): ErrorRequestHandler {
+	if (misused.length > 0) {
+		throw new InvalidArgumentError(
+			"Expected no arguments for releaseErrors(). It makes the middleware, and isn't one itself: app.use(releaseErrors()).",
+		);
+	}
 	return function releaseErrors(error, req, _res, next) {
 		const transaction = transactions.get(req);
 		if (transaction === undefined || transaction.exchange.hasFailed) next(error);

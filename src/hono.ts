@@ -28,7 +28,14 @@ import {
 	requestDefaults,
 	routeOf,
 } from "./http.ts";
-import { type Dependencies, provide, type Resource, token, type Values } from "./index.ts";
+import {
+	type Dependencies,
+	InvalidArgumentError,
+	provide,
+	type Resource,
+	token,
+	type Values,
+} from "./index.ts";
 import { bindEnd, isBodyHeader, onResponseOver } from "./node-response.ts";
 
 export type { RequestScopeOptions } from "./http.ts";
@@ -309,6 +316,11 @@ export function handler(...args: unknown[]): Handler {
  * also of one that no {@link handler} has seen. A sub-app's own error handler needs it as well.
  */
 export function releaseErrors<E extends Env>(onError: ErrorHandler<E>): ErrorHandler<E> {
+	if (typeof onError !== "function") {
+		throw new InvalidArgumentError(
+			"Expected the app's error handler for releaseErrors(): app.onError(releaseErrors((error, c) => ...)).",
+		);
+	}
 	return async function releaseErrors(error, c) {
 		const exchange = exchanges.get(c);
 		const told =

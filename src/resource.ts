@@ -173,7 +173,7 @@ function adviceFor(value: unknown): string {
 	if (typeof value === "function")
 		return " Pass a setup to resource() first; call a family with its key.";
 	return isObject(value)
-		? " If it is one, yieldscope is loaded twice: see `npm ls yieldscope`."
+		? " Give a value by provide(). If it is a resource, yieldscope is loaded twice: see `npm ls yieldscope`."
 		: "";
 }
 
@@ -312,6 +312,11 @@ export function token<T>(name: string, options?: Omit<ResourceOptions, "name">):
  */
 export function provide<T>(resource: Resource<T>, value: NoInfer<T>): Binding {
 	const definition = definitionOf(resource);
+	if (value instanceof Definition) {
+		throw new InvalidArgumentError(
+			`Cannot provide ${definition.name} a resource for its value: override(${definition.name}, ${value.name}) puts one in its place.`,
+		);
+	}
 	if (isThenable(value)) {
 		throw new InvalidArgumentError(
 			`Cannot provide ${definition.name} a value with a then(): \`await use(${definition.name})\` would unwrap it. Await it first, or provide it inside an object.`,

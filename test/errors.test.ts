@@ -540,6 +540,12 @@ describe("InvalidArgumentError", () => {
 		expect(() => provide(bad(wanted), 1)).toThrow(advice);
 	});
 
+	it("tells provide from override", () => {
+		const [A, B] = [resource(() => 1, { name: "A" }), resource(() => 2, { name: "B" })];
+		expect(() => provide(A, bad(B))).toThrow(/override\(A, B\)/);
+		expect(() => override(A, bad({ value: 1 }))).toThrow(/provide\(\)/);
+	});
+
 	it("shows the number that is no duration", () => {
 		expect(() => resource(() => 1, { releaseTimeout: -1 })).toThrow(/milliseconds, got -1\.$/);
 	});

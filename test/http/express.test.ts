@@ -176,6 +176,12 @@ describe.skipIf(!onNode).each(expressKits)("what only $name has", ({ kit, expres
 		},
 	);
 
+	it("says so where releaseErrors is mounted without being called", () => {
+		expect(() => Reflect.apply(releaseErrors, undefined, [{}, {}, () => {}])).toThrow(
+			/app\.use\(releaseErrors\(\)\)/,
+		);
+	});
+
 	it("sends a range of a file, and 304 for a fresh one", async () => {
 		const its = scene();
 		const server = await site(its, (app) => {

@@ -119,6 +119,12 @@ describe("Hono's app.request(), on every runtime", () => {
 		}
 	});
 
+	it("refuses releaseErrors without the app's error handler", () => {
+		expect(() => Reflect.apply(releaseErrors, undefined, [])).toThrow(
+			/app\.onError\(releaseErrors/,
+		);
+	});
+
 	it("keeps the cookies and CORS headers of middleware around a dropped response", async () => {
 		const its = scene();
 		const H = its.traced("H", "handler", {
