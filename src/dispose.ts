@@ -19,7 +19,9 @@ export function disposeHeld(owner: Owner): Promise<void> {
 			else resolve();
 		};
 	});
-	void owner.enterContext(owner, close, owner);
+	// where nothing of the user's runs, the context makes no difference
+	if (owner.isEmpty) void close(owner);
+	else void owner.enterContext(owner, close, owner);
 	if (inside !== undefined && isWaitedFor(inside, owner)) {
 		closed.catch((error) => owner.report(error));
 		const deadlock = Promise.reject(

@@ -7,7 +7,7 @@
 import type { ErrorRequestHandler, NextFunction, Request, RequestHandler, Response } from "express";
 import type { Contextual, Uninferred } from "#contextual";
 import {
-	Attachments,
+	attachments,
 	Exchange,
 	inject,
 	isEcho,
@@ -49,7 +49,7 @@ interface Transaction {
 	delivered: { readonly error: unknown } | undefined;
 }
 
-const transactions = new Attachments<Transaction>();
+const transactions = attachments<Transaction>();
 
 /**
  * Makes a middleware that opens a scope for each request: a `"request"` scope that closes when the response is
@@ -132,7 +132,7 @@ export function requestScope(
 				},
 			);
 		};
-		const run = <R>(fn: () => R) => exchange.run(fn);
+		const run = <R>(fn: () => R) => exchange.restore(fn);
 		bindEnd(req, run);
 		bindEnd(res, run);
 		const sources = watchSources(res, (error) => exchange.failBody(error), fail);

@@ -19,8 +19,8 @@ import type { BlankInput, HandlerResponse } from "hono/types";
 import type { Contextual, Uninferred } from "#contextual";
 import { bindWebStream } from "./body.ts";
 import {
-	Attachments,
 	asError,
+	attachments,
 	Exchange,
 	inject,
 	missingMiddleware,
@@ -47,7 +47,7 @@ export const HttpContext: Resource<Context> = token("HttpContext", { lifetime: "
 export const HttpRequest: Resource<HonoRequest> = token("HttpRequest", { lifetime: "request" });
 
 /** By context, not by what is ambient: a nested request has its own. */
-const exchanges = new Attachments<Exchange>();
+const exchanges = attachments<Exchange>();
 
 /** What the runtimes put into `c.env`: `outgoing` by Node's server, `completed` by Deno's. */
 interface RuntimeEnv {
@@ -153,7 +153,7 @@ class Delivery {
 		const { incoming, outgoing, completed } = (c.env ?? {}) as RuntimeEnv;
 		if (typeof outgoing?.once === "function") {
 			this.#outgoing = outgoing;
-			bindEnd(outgoing, (fn) => exchange.run(fn));
+			bindEnd(outgoing, (fn) => exchange.restore(fn));
 			// soon after that the server ends a response that was cut short
 			outgoing.once("close", () => {
 				this.#isCancelled ||= outgoing.headersSent && !outgoing.writableEnded;

@@ -73,21 +73,42 @@ export function requestDefaults(options: RequestScopeOptions<never>): RequestDef
 	};
 }
 
+/** Gives back what it is given: the private fields of a subclass then go to that. */
+class Same {
+	constructor(object: object) {
+		// biome-ignore lint/correctness/noConstructorReturn: that is what it is for
+		return object;
+	}
+}
+
+/** Remembers something of a framework's object. */
+export interface Attachments<T> {
+	get(to: object): T | undefined;
+	set(to: object, value: T): void;
+}
+
 /**
- * Remembers something of a framework's object, as a `WeakMap` does; but of one of those, what the value holds is only
- * collected with the old generation, which cost more than all the rest of a request.
+ * Makes a memory like a `WeakMap`; but of one of those, what the value holds is only collected with the old generation,
+ * which cost more than all the rest of a request. A private field is neither seen nor inherited: an object made of another
+ * is a request of its own.
  */
-export class Attachments<T> {
-	readonly #key = Symbol("yieldscope");
+export function attachments<T>(): Attachments<T> {
+	return class Attached extends Same {
+		readonly #value: T;
 
-	get(to: object): T | undefined {
-		// not what it inherits: an object made of another is a request of its own
-		return Object.hasOwn(to, this.#key) ? (to as Record<symbol, T>)[this.#key] : undefined;
-	}
+		constructor(to: object, value: T) {
+			super(to);
+			this.#value = value;
+		}
 
-	set(to: object, value: T): void {
-		Object.defineProperty(to, this.#key, { value });
-	}
+		static get(to: object): T | undefined {
+			return #value in to ? (to as Attached).#value : undefined;
+		}
+
+		static set(to: object, value: T): void {
+			new Attached(to, value);
+		}
+	};
 }
 
 /** What there is to know about a response when it is over. */
@@ -111,13 +132,21 @@ export class Exchange {
 	/** Settles when everything is released; rejects if that, or the work, failed. */
 	readonly closed: Promise<unknown>;
 	readonly #abortGrace: number;
-	readonly #bodies: Promise<unknown>[] = [];
-	readonly #work = new Set<Promise<unknown>>();
+	/** What the request scope stays open for, when the handlers are done. */
+	#bodies: Promise<unknown>[] | undefined;
+	/** How many handlers run. */
+	#working = 0;
+	/** Told when none does. */
+	#onIdle: (() => void)[] | undefined;
 	#finish: () => void = () => {};
 	#failing: Promise<unknown> | undefined;
 	#isDropping = false;
 	#isAbandoned = false;
 	#bodyFailure: { readonly error: unknown } | undefined;
+	/** Whether there is something to release before the first byte. */
+	#isHandlerUsed = false;
+	#isHandlerEnded = false;
+	/** The end of the handler scope, if there was something to release. */
 	#handlerEnd: Promise<void> | undefined;
 	/** The failure that came with a response that stays. */
 	#declared: { readonly error: unknown } | undefined;
@@ -145,7 +174,14 @@ export class Exchange {
 		this.#abortGrace = abortGrace;
 		this.request = opened;
 		if (opened !== undefined) {
-			this.handler = openScope({ parent: opened, lifetime: "handler", onFirstUse: onHandlerUse });
+			this.handler = openScope({
+				parent: opened,
+				lifetime: "handler",
+				onFirstUse: () => {
+					this.#isHandlerUsed = true;
+					onHandlerUse?.();
+				},
+			});
 		}
 	}
 
@@ -159,17 +195,31 @@ export class Exchange {
 		return (this.handler as Scope).run(fn); // adapters don't go on without one
 	}
 
+	/** {@link Exchange.run}, but where one of the request's scopes is ambient already, which is cheaper. */
+	restore<R>(fn: () => R): R {
+		const ambient = tryCurrentScope();
+		const isAmbient =
+			ambient !== undefined && (ambient === this.handler || ambient === this.request);
+		return isAmbient ? fn() : this.run(fn);
+	}
+
 	/** Runs a handler, which the release after an abort waits for. */
-	work<R>(fn: () => Promise<R>): Promise<R> {
-		const working = this.run(fn);
-		this.#work.add(working);
-		const done = () => this.#work.delete(working);
-		working.then(done, done);
-		return working;
+	work<R>(fn: () => R): Promise<Awaited<R>> {
+		this.#working++;
+		return this.restore(() => this.#track(fn));
+	}
+
+	async #track<R>(fn: () => R): Promise<Awaited<R>> {
+		try {
+			return await fn();
+		} finally {
+			if (--this.#working === 0) for (const tell of this.#onIdle?.splice(0) ?? []) tell();
+		}
 	}
 
 	/** Keeps the request scope open until `body` has settled. */
 	addBody(body: Promise<unknown>): void {
+		this.#bodies ??= [];
 		this.#bodies.push(body);
 	}
 
@@ -177,26 +227,36 @@ export class Exchange {
 	 * Releases the handler's resources, before the first byte of a response.
 	 *
 	 * @param status - The response's; a 5xx is a failure, though nobody threw it.
+	 * @returns `undefined` if there was nothing to release.
 	 * @throws What a release threw: the response is to be dropped.
 	 */
-	endHandler(status: number): Promise<void> {
-		this.#handlerEnd ??= this.#endHandler(status);
-		return this.#handlerEnd;
-	}
-
-	async #endHandler(status: number): Promise<void> {
-		const { handler, request } = this;
-		if (handler === undefined || request === undefined || handler.disposed) return;
+	endHandler(status: number): Promise<void> | undefined {
+		const { handler } = this;
+		if (this.#isHandlerEnded || handler === undefined) return this.#handlerEnd;
+		this.#isHandlerEnded = true;
+		if (handler.disposed) return undefined;
 		const byStatus =
 			status >= 500 ? new ScopeError(`The response has the status ${status}.`) : undefined;
 		if (byStatus !== undefined) handler.fail(byStatus);
 		handler.complete();
-		const { outcome, rejected } = await ended(handler, handler.disposeAsync());
+		const closing = handler.disposeAsync();
+		if (this.#isHandlerUsed) this.#handlerEnd = this.#endHandler(closing, byStatus);
+		else if (handler.outcome.type === "failure") this.#declare(handler.outcome.error);
+		return this.#handlerEnd;
+	}
+
+	async #endHandler(closing: Promise<void>, byStatus: ScopeError | undefined): Promise<void> {
+		const { outcome, rejected } = await ended(this.handler as Scope, closing); // endHandler closes it
 		if (outcome.type !== "failure") return;
 		// a failure that was declared in good order, by a status or by fail(), leaves the response as it is
 		if (rejected && !Object.is(outcome.error, byStatus)) throw outcome.error;
-		this.#declared = { error: outcome.error };
-		request.fail(outcome.error);
+		this.#declare(outcome.error);
+	}
+
+	/** The work has failed, and the response says so. */
+	#declare(error: unknown): void {
+		this.#declared = { error };
+		this.request?.fail(error);
 	}
 
 	/**
@@ -208,7 +268,7 @@ export class Exchange {
 	 */
 	async drop(error: unknown, working: Promise<unknown> = this.#worked()): Promise<unknown> {
 		if (this.#failing !== undefined) return this.fail(error);
-		const settled = working.catch(() => {}).then(() => Promise.allSettled(this.#bodies));
+		const settled = working.catch(() => {}).then(() => Promise.allSettled(this.#bodies ?? []));
 		this.#isDropping = true;
 		this.#failing = this.#withinGrace(settled).then(() => {
 			this.#isDropping = false;
@@ -239,7 +299,7 @@ export class Exchange {
 		request.cancel(error);
 		let told = error;
 		// whoever called endHandler has its error
-		if (this.#handlerEnd !== undefined) await this.#handlerEnd.catch(() => {});
+		if (this.#isHandlerEnded) await this.#handlerEnd?.catch(() => {});
 		else told = await this.#failScope(handler, error, () => handler.disposeAsync());
 		return this.#failScope(request, told, () => {
 			this.#finish();
@@ -290,7 +350,9 @@ export class Exchange {
 	async end(response: ResponseState): Promise<{ readonly error: unknown } | undefined> {
 		const { request } = this;
 		if (request === undefined) return undefined;
-		await this.#settled();
+		if (this.#working > 0 || this.#bodies !== undefined || this.#handlerEnd !== undefined) {
+			await this.#settled();
+		}
 		const failure =
 			this.#bodyFailure ?? (response.isComplete() ? undefined : { error: clientGone() });
 		if (this.#failing !== undefined || failure !== undefined) {
@@ -311,14 +373,19 @@ export class Exchange {
 	/** Resolves when handlers and body are done, or their time is up once the client has gone. */
 	async #settled(): Promise<void> {
 		const settled = this.#worked()
-			.then(() => Promise.allSettled(this.#bodies))
+			.then(() => Promise.allSettled(this.#bodies ?? []))
 			.then(() => this.#handlerEnd?.catch(() => {}));
 		if (this.#isAbandoned) await this.#withinGrace(settled);
 		else await settled;
 	}
 
 	async #worked(): Promise<void> {
-		while (this.#work.size > 0) await Promise.allSettled(this.#work);
+		while (this.#working > 0) {
+			await new Promise<void>((resolve) => {
+				this.#onIdle ??= [];
+				this.#onIdle.push(resolve);
+			});
+		}
 	}
 
 	async #withinGrace(settled: Promise<unknown>): Promise<void> {

@@ -16,8 +16,8 @@ import type {
 import type { Contextual, Uninferred } from "#contextual";
 import { bindNodeStream, bindWebStream, isNodeStream } from "./body.ts";
 import {
-	Attachments,
 	asError,
+	attachments,
 	Exchange,
 	inject,
 	isEcho,
@@ -49,7 +49,7 @@ export const HttpRequest: Resource<Request> = token("HttpRequest", { lifetime: "
 /** The context's response, in every request scope: a `"handler"` resource can still change it when it is released. */
 export const HttpResponse: Resource<Response> = token("HttpResponse", { lifetime: "request" });
 
-const exchanges = new Attachments<Exchange>();
+const exchanges = attachments<Exchange>();
 
 /**
  * Makes a middleware that opens a scope for each request: a `"request"` scope that closes when the response is
@@ -127,7 +127,7 @@ export function requestScope(options: RequestScopeOptions<[ctx: Context]> = {}):
 		}
 		exchanges.set(req, exchange);
 		let isAnswered = false;
-		const run = <R>(fn: () => R) => exchange.run(fn);
+		const run = <R>(fn: () => R) => exchange.restore(fn);
 		bindEnd(req, run);
 		bindEnd(res, run);
 		const sources = watchSources(res, (error) => exchange.failBody(error));

@@ -19,8 +19,9 @@ export function onResponseOver(
 		if (over) return;
 		over = true;
 		callbacks?.delete(fire);
-		// the body's own cleanup, which an abort starts, comes after the response's `close`
-		setImmediate(callback);
+		// the body's own cleanup, which an abort starts, comes after the response's `close`; without one, other listeners do
+		if (res.writableFinished) queueMicrotask(callback);
+		else setImmediate(callback);
 	};
 	callbacks?.add(fire);
 	res.once("close", fire);
@@ -157,7 +158,7 @@ export interface HeldResponse {
  */
 export function holdResponse(
 	res: ServerResponse,
-	before: () => Promise<void>,
+	before: () => PromiseLike<void> | undefined,
 	fail: (error: unknown, reopen: () => void) => void,
 ): HeldResponse {
 	const target = res as unknown as Record<string, AnyFunction>; // its methods, by name
@@ -200,7 +201,7 @@ export function holdResponse(
 				return setter.apply(res, args);
 			};
 		}
-		before().then(replay, drop);
+		Promise.resolve(before()).then(replay, drop);
 	};
 	const unhold = () => {
 		Reflect.deleteProperty(res, "headersSent");

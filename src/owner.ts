@@ -380,6 +380,13 @@ export class Owner implements Linked {
 		return this.busy > 0 || this.setups.last !== undefined;
 	}
 
+	/** Whether its close has nothing to wait for, to release or to tell. */
+	get isEmpty(): boolean {
+		const { entries, children, afterWork, failure } = this;
+		if (entries.last !== undefined || children.last !== undefined || this.waiting) return false;
+		return afterWork === undefined && failure === undefined;
+	}
+
 	/** Resolves when nothing runs any more. */
 	idle(): Promise<void> {
 		return new Promise((resolve) => {
