@@ -10,7 +10,7 @@ const runs = !("Bun" in globalThis) && !("Deno" in globalThis) && process.platfo
 const suite = openScope({ name: "suite", lifetime: "process" });
 afterAll(() => suite.disposeAsync());
 
-describe.skipIf(!runs)("a lock", { timeout: 60_000 }, () => {
+describe.skipIf(!runs)("a lock", { timeout: 120_000 }, () => {
 	let config: pg.PoolConfig;
 	let client: pg.Client;
 	let key: string;

@@ -85,7 +85,7 @@ function behaviour(): void {
 			lost += count(victim, /^takes/) - count(victim, /COMMIT/);
 		}
 		await vi.waitFor(async () => expect(await queue.states()).toEqual({ completed: JOBS }), {
-			timeout: 40_000,
+			timeout: 90_000,
 			interval: 200,
 		});
 		expect(await orders()).toEqual(customers);
@@ -132,7 +132,7 @@ function behaviour(): void {
 	});
 }
 
-describe.skipIf(!runs)("workers on a queue of pg-boss", { timeout: 60_000 }, () => {
+describe.skipIf(!runs)("workers on a queue of pg-boss", { timeout: 120_000 }, () => {
 	beforeAll(open(Boss), 60_000);
 
 	behaviour();
@@ -152,8 +152,8 @@ describe.skipIf(!runs)("workers on a queue of pg-boss", { timeout: 60_000 }, () 
 });
 
 describe.skipIf(!redis)(
-	`workers on a queue of BullMQ${redis ? "" : " (no redis-server on the PATH)"}`,
-	{ timeout: 60_000 },
+	`workers on a queue of BullMQ${redis || !runs ? "" : " (no redis-server on the PATH)"}`,
+	{ timeout: 120_000 },
 	() => {
 		beforeAll(open(Bull), 60_000);
 
