@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
@@ -6,8 +6,9 @@ import { fileURLToPath } from "node:url";
 /** A module of the tests in a process of its own, and the lines that it prints. */
 export class Child {
 	readonly lines: string[] = [];
-	readonly exited: Promise<{ code: number | null; stderr: string }>;
-	readonly #process: ChildProcess;
+	/** Its exit code, or the signal that ended it. */
+	readonly exited: Promise<{ code: number | NodeJS.Signals; stderr: string }>;
+	readonly #process: ChildProcessWithoutNullStreams;
 	#wake: () => void = () => {};
 
 	/** @param module - Its path in `test/`. */
@@ -15,10 +16,9 @@ export class Child {
 		const path = (file: string) => fileURLToPath(new URL(file, import.meta.url));
 		const options = ["--disable-warning=ExperimentalWarning", "--import", path("source.ts")];
 		this.#process = spawn(process.execPath, [...options, path(module), ...args], {
-			stdio: ["ignore", "pipe", "pipe"],
+			stdio: "pipe",
 		});
 		const { stdout, stderr } = this.#process;
-		if (stdout === null || stderr === null) throw new Error("unreachable: both are pipes");
 		createInterface(stdout).on("line", (line) => {
 			this.lines.push(line);
 			this.#wake();
@@ -27,7 +27,10 @@ export class Child {
 		stderr.on("data", (text) => {
 			printed += text;
 		});
-		this.exited = once(this.#process, "close").then(([code]) => ({ code, stderr: printed }));
+		this.exited = once(this.#process, "close").then(([code, signal]) => ({
+			code: code ?? signal,
+			stderr: printed,
+		}));
 		void this.exited.then(() => this.#wake());
 	}
 
@@ -35,11 +38,22 @@ export class Child {
 		this.#process.kill(signal);
 	}
 
+	/** Writes a line to its standard input. */
+	send(line: string): void {
+		this.#process.stdin.write(`${line}\n`);
+	}
+
+	/** Ends its standard input. */
+	end(): void {
+		this.#process.stdin.end();
+	}
+
 	/** Waits until it has printed that many such lines. */
 	async until(line: string | RegExp, count = 1): Promise<void> {
 		const isOne = (each: string) => (typeof line === "string" ? each === line : line.test(each));
 		while (this.lines.filter(isOne).length < count) {
-			if (this.#process.exitCode !== null) throw new Error((await this.exited).stderr);
+			const { exitCode, signalCode } = this.#process;
+			if (exitCode !== null || signalCode !== null) throw new Error((await this.exited).stderr);
 			await new Promise<void>((resolve) => {
 				this.#wake = resolve;
 			});

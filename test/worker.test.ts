@@ -1,147 +1,190 @@
-import pg from "pg";
-import { PgBoss } from "pg-boss";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
-import { openScope } from "yieldscope";
-import { database, PRODUCTS } from "../docs/examples/shop/schema.ts";
+import { openScope, type Resource } from "yieldscope";
+import { PRODUCTS } from "../docs/examples/shop/schema.ts";
 import { Child } from "./child.ts";
+import { hasRedis } from "./redis.ts";
+import { Boss, Bull, type OrderQueue } from "./worker/queues.ts";
 
 // the workers are Node's; Windows has no signals
 const runs = !("Bun" in globalThis) && !("Deno" in globalThis) && process.platform !== "win32";
+const redis = runs && hasRedis();
 
 const suite = openScope({ name: "suite", lifetime: "process" });
 afterAll(() => suite.disposeAsync());
 
-describe.skipIf(!runs)("workers on a queue", { timeout: 60_000 }, () => {
-	let config: pg.PoolConfig;
-	let boss: PgBoss;
-	let client: pg.Client;
+let queue: OrderQueue;
+const open = (resource: Resource<OrderQueue>) => async () => {
+	queue = await suite.use(resource);
+};
 
-	beforeAll(async () => {
-		config = await suite.use(database("worker"));
-		client = new pg.Client({ connectionString: config.connectionString, options: config.options });
-		await client.connect();
-		suite.defer(async () => {
-			await client.query("SET client_min_messages TO warning");
-			await client.query(`DROP SCHEMA ${config.application_name}_jobs CASCADE`);
-			await client.end();
-		});
-		// finds out soon which jobs have been taken too long ago
-		const { connectionString = "", application_name } = config;
-		boss = new PgBoss({
-			connectionString,
-			schema: `${application_name}_jobs`,
-			superviseIntervalSeconds: 1,
-			monitorIntervalSeconds: 1,
-		});
-		await boss.start();
-		suite.defer(() => boss.stop({ graceful: false }));
-		await boss.createQueue("orders", { expireInSeconds: 2, retryLimit: 20 });
-	}, 60_000);
+const children: Child[] = [];
+afterEach(() => {
+	for (const child of children.splice(0)) child.kill("SIGKILL"); // should a test have failed
+});
 
-	const children: Child[] = [];
-	afterEach(() => {
-		for (const child of children.splice(0)) child.kill("SIGKILL"); // should a test have failed
-	});
+function start(): Child {
+	const child = new Child("worker/worker.ts", JSON.stringify(queue.database), ...queue.args);
+	children.push(child);
+	return child;
+}
 
-	function start(): Child {
-		const child = new Child("worker/worker.ts", JSON.stringify(config));
-		children.push(child);
-		return child;
-	}
+/** Stops a worker, as it should be. */
+async function stop(worker: Child): Promise<void> {
+	worker.kill("SIGTERM");
+	expect(await worker.exited).toEqual({ code: 0, stderr: "" });
+	expect(worker.lines.at(-1)).toBe("closed");
+	expect(count(worker, /COMMIT|ROLLBACK/)).toBe(count(worker, /BEGIN/));
+}
 
-	async function orders(): Promise<string[]> {
-		const { rows } = await client.query({
-			text: "SELECT customer FROM orders ORDER BY customer",
-			rowMode: "array",
-		});
-		return rows.flat();
-	}
+const count = ({ lines }: Child, line: RegExp) => lines.filter((each) => line.test(each)).length;
 
-	/** Puts jobs on the queue, and gives their names. */
-	async function enqueue(name: string, count: number, product = 1): Promise<string[]> {
-		const customers = Array.from({ length: count }, (_, i) => `${name} ${i + 10}`);
-		for (const customer of customers) await boss.send("orders", { customer, product });
-		return customers;
-	}
+/** Who has ordered. */
+async function orders(): Promise<string[]> {
+	const { rows } = await queue.client.query("SELECT customer FROM orders ORDER BY customer");
+	return rows.map(({ customer }) => customer);
+}
 
-	it("does every job exactly once, though one of three workers is killed at work", async () => {
-		const customers = await enqueue("killed", 30);
-		await client.query("BEGIN; LOCK TABLE orders IN EXCLUSIVE MODE");
-		const workers = [start(), start(), start()] as const;
-		for (const worker of workers) await worker.until(/^takes/);
-		workers[0].kill("SIGKILL");
-		await workers[0].exited;
-		await client.query("COMMIT");
-		await vi.waitFor(
-			async () => {
-				expect(await orders()).toEqual(customers);
-			},
-			{ timeout: 40_000, interval: 500 },
-		);
-		for (const worker of workers.slice(1)) {
-			worker.kill("SIGTERM");
-			expect(await worker.exited).toEqual({ code: 0, stderr: "" });
-			expect(worker.lines.at(-1)).toBe("closed");
-			const begun = worker.lines.filter((line) => line.includes("BEGIN")).length;
-			const ended = worker.lines.filter((line) => /COMMIT|ROLLBACK/.test(line)).length;
-			expect(ended).toBe(begun);
+const lock = () => queue.client.query("BEGIN; LOCK TABLE orders IN EXCLUSIVE MODE");
+const unlock = () => queue.client.query("COMMIT");
+afterEach(async () => {
+	await queue?.client.query("ROLLBACK; TRUNCATE orders");
+});
+
+/** How many connections the workers have: each may hold locks. */
+async function connections(): Promise<number> {
+	const { rows } = await queue.client.query(
+		"SELECT count(*)::int FROM pg_stat_activity WHERE application_name = $1",
+		[queue.database.application_name],
+	);
+	return rows[0].count;
+}
+
+function behaviour(): void {
+	const KILLS = 10;
+	const JOBS = 20 * KILLS;
+
+	it(`does ${JOBS} jobs exactly once, though ${KILLS} workers are killed at work`, async () => {
+		const customers = Array.from({ length: JOBS }, (_, i) => `customer ${1_000 + i}`);
+		const jobs = customers.map((customer, i) => ({ customer, product: 1 + (i % 5) }));
+		const survivors = [start(), start()];
+		let lost = 0;
+		for (let kill = 0; kill < KILLS; kill++) {
+			const victim = start();
+			await victim.until("ready");
+			await lock(); // nobody gets further than to take what he can
+			await queue.add(jobs.splice(0, 20), 20);
+			await victim.until(/^takes/, 2);
+			const atCommit = kill % 2 === 1;
+			if (atCommit) {
+				await unlock();
+				await victim.until(/COMMIT/);
+			}
+			victim.kill("SIGKILL");
+			expect(await victim.exited).toEqual({ code: "SIGKILL", stderr: "" });
+			if (!atCommit) await unlock();
+			lost += count(victim, /^takes/) - count(victim, /COMMIT/);
 		}
+		await vi.waitFor(async () => expect(await queue.states()).toEqual({ completed: JOBS }), {
+			timeout: 90_000,
+			interval: 200,
+		});
 		expect(await orders()).toEqual(customers);
-		await client.query("TRUNCATE orders");
+		expect(lost).toBeGreaterThanOrEqual(KILLS);
+		for (const survivor of survivors) {
+			await stop(survivor);
+			expect(count(survivor, /COMMIT/)).toBeGreaterThan(0);
+		}
+		expect(await connections()).toBe(0);
 	});
 
 	it("leaves nothing of a job that fails, and tries it again", async () => {
 		const worker = start();
 		await worker.until("ready");
-		const id = await boss.send(
-			"orders",
-			{ customer: "x", product: PRODUCTS + 1 },
-			{ retryLimit: 1 },
-		);
+		const { failed = 0 } = await queue.states();
+		await queue.add([{ customer: "x", product: PRODUCTS + 1 }], 1);
 		await worker.until("- Tx: ROLLBACK, 23503", 2);
 		await vi.waitFor(async () => {
-			const [job] = await boss.findJobs("orders", { id: String(id) });
-			expect(job).toMatchObject({ state: "failed", retryCount: 1 });
+			expect(await queue.states()).toMatchObject({ failed: failed + 1 });
 		}, 10_000);
 		expect(await orders()).toEqual([]);
-		worker.kill("SIGTERM");
-		expect(await worker.exited).toEqual({ code: 0, stderr: "" });
-	});
-
-	it("rolls back what takes too long, and does it again", async () => {
-		const worker = start();
-		await worker.until("ready");
-		await client.query("BEGIN; LOCK TABLE orders IN EXCLUSIVE MODE");
-		const order = { customer: "late", product: 1 };
-		await boss.send("orders", order, { expireInSeconds: 1, retryLimit: 20 });
-		await worker.until("takes late", 2);
-		await client.query("COMMIT");
-		await worker.until("- Tx: COMMIT");
-		await worker.until(/ROLLBACK/);
-		worker.kill("SIGTERM");
-		expect(await worker.exited).toEqual({ code: 0, stderr: "" });
-		expect(await orders()).toEqual(["late"]);
-		await client.query("TRUNCATE orders");
+		await stop(worker);
 	});
 
 	it("ends what it has begun when it is told to stop", async () => {
 		const worker = start();
 		await worker.until("ready");
-		await client.query("BEGIN; LOCK TABLE orders IN EXCLUSIVE MODE");
-		const [customer] = await enqueue("stopped", 1);
-		await worker.until(`takes ${customer}`);
+		await lock();
+		await queue.add([{ customer: "stopped", product: 1 }], 0);
+		await worker.until("takes stopped");
 		worker.kill("SIGTERM");
-		await client.query("COMMIT");
+		await unlock();
 		expect(await worker.exited).toEqual({ code: 0, stderr: "" });
 		expect(worker.lines).toEqual([
 			"ready",
 			"+ Connection",
 			"+ Tx: BEGIN",
-			`takes ${customer}`,
+			"takes stopped",
 			"- Tx: COMMIT",
 			"- Connection",
 			"closed",
 		]);
-		expect(await orders()).toEqual([customer]);
+		expect(await orders()).toEqual(["stopped"]);
+	});
+}
+
+describe.skipIf(!runs)("workers on a queue of pg-boss", { timeout: 120_000 }, () => {
+	beforeAll(open(Boss), 60_000);
+
+	behaviour();
+
+	it("rolls back what takes too long, and does it again", async () => {
+		const worker = start();
+		await worker.until("ready");
+		await lock();
+		await queue.add([{ customer: "late", product: 1 }], 20);
+		await worker.until("takes late", 2);
+		await unlock();
+		await worker.until("- Tx: COMMIT");
+		await worker.until(/ROLLBACK/);
+		await stop(worker);
+		expect(await orders()).toEqual(["late"]);
 	});
 });
+
+describe.skipIf(!redis)(
+	`workers on a queue of BullMQ${redis || !runs ? "" : " (no redis-server on the PATH)"}`,
+	{ timeout: 120_000 },
+	() => {
+		beforeAll(open(Bull), 60_000);
+
+		behaviour();
+
+		it("rolls back what was given to another worker while its own slept", async () => {
+			const sleeper = start();
+			await sleeper.until("ready");
+			await lock();
+			await queue.add([{ customer: "late", product: 1 }], 0);
+			await sleeper.until("takes late");
+			sleeper.kill("SIGSTOP");
+			const other = start();
+			await other.until("+ Tx: BEGIN");
+			sleeper.kill("SIGCONT");
+			await sleeper.until("gives up late");
+			await unlock();
+			await other.until("- Tx: COMMIT");
+			expect(await orders()).toEqual(["late"]);
+			await stop(other);
+			sleeper.kill("SIGTERM");
+			const { code, stderr } = await sleeper.exited;
+			expect(code).toBe(0);
+			expect(stderr).toContain("could not renew lock for job");
+			expect(sleeper.lines.slice(3)).toEqual([
+				"takes late",
+				"gives up late",
+				"- Tx: ROLLBACK, undefined",
+				"- Connection",
+				"closed",
+			]);
+		});
+	},
+);

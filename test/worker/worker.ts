@@ -1,9 +1,10 @@
 import closeWithGrace from "close-with-grace";
-import { openScope, provide, use } from "yieldscope";
+import { currentScope, openScope, provide, use } from "yieldscope";
 import { Database, Logger, Tx } from "../../docs/examples/shop/resources.ts";
 import { workQueue } from "../../docs/examples/worker/work-queue.ts";
+import { Redis, workRedisQueue } from "../../docs/examples/worker/work-redis-queue.ts";
 
-const [database = ""] = process.argv.slice(2);
+const [database = "", redis = "null"] = process.argv.slice(2);
 const print = (line: string) => void process.stdout.write(`${line}\n`);
 
 const app = openScope({
@@ -11,23 +12,29 @@ const app = openScope({
 	bindings: [
 		provide(Database, JSON.parse(database)),
 		provide(Logger, (_job, event) => print(event)),
+		provide(Redis, JSON.parse(redis)),
 	],
 });
 app.defer(() => print("closed"));
 
-const stop = await workQueue(
-	app,
-	"orders",
-	async (order: { customer: string; product: number }) => {
-		const tx = await use(Tx, { lifetime: "task" });
-		print(`takes ${order.customer}`);
-		await tx.query("INSERT INTO orders (customer, product, quantity) VALUES ($1, $2, 1)", [
-			order.customer,
-			order.product,
-		]);
-		return { done: order.customer };
-	},
-);
+async function placeOrder(order: { customer: string; product: number }): Promise<undefined> {
+	const tx = await use(Tx, { lifetime: "task" });
+	print(`takes ${order.customer}`);
+	currentScope().signal.addEventListener("abort", () => print(`gives up ${order.customer}`));
+	await tx.query("SELECT FROM products WHERE id = $1 FOR UPDATE", [order.product]);
+	await tx.query("INSERT INTO orders (customer, product, quantity) VALUES ($1, $2, 1)", [
+		order.customer,
+		order.product,
+	]);
+}
+
+const stop =
+	redis === "null"
+		? await workQueue(app, "orders", placeOrder)
+		: await workRedisQueue(app, "orders", placeOrder, {
+				lockDuration: 1_000,
+				stalledInterval: 500,
+			});
 closeWithGrace({ delay: false }, async () => {
 	await stop();
 	app.complete();

@@ -1,6 +1,7 @@
-import { type Job, PgBoss } from "pg-boss";
-import { override, provide, resource, type Scope, token, use, withScope } from "yieldscope";
-import { Database, Log, Logger, Tx } from "../shop/resources.ts";
+import { PgBoss } from "pg-boss";
+import { resource, type Scope, use } from "yieldscope";
+import { Database, Tx } from "../shop/resources.ts";
+import { runTask } from "./run-task.ts";
 
 /** The queue, in the shop's database. */
 export const Boss = resource(
@@ -19,18 +20,6 @@ export const Boss = resource(
 	{ lifetime: "app" },
 );
 
-/** The job at work, in every task's scope. */
-export const CurrentJob = token<Job>("CurrentJob");
-
-/** The shop's log, for a task instead of a request. */
-const TaskLog = resource(
-	{ logger: Logger, job: CurrentJob },
-	({ logger, job }): Log =>
-		(event) =>
-			logger(job.id, event),
-	{ lifetime: "task" },
-);
-
 /**
  * Works on the jobs of a queue, a `"task"` scope for each. What `run` does in `use(Tx)` commits together with the job's
  * completion, or not at all: a job that fails, or whose worker is killed, is tried again and leaves nothing behind.
@@ -46,9 +35,7 @@ export async function workQueue<T extends object>(
 	const options = { localConcurrency: 5, pollingIntervalSeconds: 0.5 };
 	await boss.work<T>(queue, options, async ([job]) => {
 		if (job === undefined) return;
-		const bindings = [provide(CurrentJob, job), override(Log, TaskLog)];
-		const { signal } = job; // aborts when the job's time is up
-		await withScope({ parent: app, lifetime: "task", bindings, signal }, async () => {
+		await runTask(app, job, async () => {
 			const result = await run(job.data);
 			const tx = await use(Tx, { lifetime: "task" });
 			const db = {
