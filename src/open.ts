@@ -51,7 +51,7 @@ function checkScopeOptions(options: Omit<ScopeOptions, "parent">): void {
 			`Expected \`release\` to be "sequential" or "concurrent", got ${kindOf(release)}.`,
 		);
 	}
-	if (signal !== undefined && typeof signal?.addEventListener !== "function") {
+	if (signal !== undefined && typeof signal?.removeEventListener !== "function") {
 		throw new InvalidArgumentError(
 			`Expected \`signal\` to be an AbortSignal, got ${kindOf(signal)}. An AbortController has it as \`.signal\`.`,
 		);

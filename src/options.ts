@@ -1,5 +1,14 @@
 import { InvalidArgumentError } from "./errors.ts";
 
+/** A name as a line of a log can bear it: not too long, and without what would break, colour or reorder the line. */
+export function printable(name: string): string {
+	const short = name.length > 200 ? `${name.slice(0, 199)}…` : name;
+	return short.replace(
+		/[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\p{Bidi_C}]/gu,
+		(character) => `\\u{${character.codePointAt(0)?.toString(16)}}`,
+	);
+}
+
 /** Names what a bad argument is without printing its value, which may be a secret. */
 export function kindOf(value: unknown): string {
 	if (value === null) return "null";

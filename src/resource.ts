@@ -1,5 +1,5 @@
 import { InvalidArgumentError, isObject, isThenable } from "./errors.ts";
-import { checkOptions, kindOf } from "./options.ts";
+import { checkOptions, kindOf, printable } from "./options.ts";
 import type { Scope } from "./scope.ts";
 
 /**
@@ -19,7 +19,7 @@ export interface SetupContext {
 /** The options of a resource. */
 export interface ResourceOptions {
 	/**
-	 * What errors and {@link Scope.inspect} call the resource.
+	 * What errors and {@link Scope.inspect} call the resource: control characters escaped, and not more than 200.
 	 *
 	 * @defaultValue the name of the setup function
 	 */
@@ -94,7 +94,9 @@ export class Definition implements Resource<unknown> {
 	) {
 		checkOptions(options);
 		this.setup = setup;
-		this.name = options.name ?? (setup?.name || "(anonymous)");
+		// a class may have a static property of that name
+		const setupName = typeof setup?.name === "string" ? setup.name : "";
+		this.name = printable(options.name ?? (setupName || "(anonymous)"));
 		this.lifetime = options.lifetime;
 		this.releaseTimeout = options.releaseTimeout;
 		this.dependencies = dependencies;
@@ -159,7 +161,8 @@ export function replacementsOf(bindings: readonly Binding[]): Replacement[] {
 			`Expected \`bindings\` to be an array, got ${kindOf(bindings)}.`,
 		);
 	}
-	return bindings.map((binding) => {
+	// map() would leave holes
+	return Array.from(bindings, (binding) => {
 		if (binding instanceof Replacement) return binding;
 		throw new InvalidArgumentError(
 			`Expected bindings made by provide() or override(), got ${kindOf(binding)}.`,
@@ -201,7 +204,7 @@ export function dependenciesOf(dependencies: object): [string, Definition][] {
 	return Object.entries(dependencies).map(([key, dependency]) => {
 		if (dependency instanceof Definition) return [key, dependency];
 		throw new InvalidArgumentError(
-			`Expected dependency \`${key}\` to be a resource, got ${kindOf(dependency)}. Is it used before its definition?`,
+			`Expected dependency \`${printable(key)}\` to be a resource, got ${kindOf(dependency)}. Is it used before its definition?`,
 		);
 	});
 }
