@@ -388,12 +388,13 @@ export function routeOf(args: readonly unknown[]): Route {
 		return { dependencies: undefined, fn: first as Route["fn"] };
 	}
 	const dependencies = first as Dependencies;
-	resource(dependencies, goOn); // refuses what are no dependencies
-	if (args.length === 1) return { dependencies, fn: goOn };
-	if (typeof second !== "function") {
-		throw new InvalidArgumentError("Expected the last argument of handler() to be a function.");
+	if (args.length > 1 && typeof second !== "function") {
+		throw new InvalidArgumentError(
+			"Expected the last argument of handler() to be a function. Dependencies come before it.",
+		);
 	}
-	return { dependencies, fn: second as Route["fn"] };
+	resource(dependencies, goOn); // refuses what are no dependencies
+	return { dependencies, fn: (second ?? goOn) as Route["fn"] };
 }
 
 /** Calls `next`, which all frameworks pass last. */

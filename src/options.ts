@@ -12,6 +12,7 @@ export function printable(name: string): string {
 /** Names what a bad argument is without printing its value, which may be a secret. */
 export function kindOf(value: unknown): string {
 	if (value === null) return "null";
+	if (Array.isArray(value)) return "an array";
 	return typeof value === "object"
 		? "an object"
 		: typeof value === "undefined"
@@ -25,6 +26,8 @@ export function checkOptions(options: {
 	readonly lifetime?: unknown;
 	readonly releaseTimeout?: unknown;
 }): void {
+	if (typeof options !== "object")
+		throw new InvalidArgumentError(`Expected options to be an object, got ${kindOf(options)}.`);
 	checkKind("name", options.name, "string");
 	checkKind("lifetime", options.lifetime, "string");
 	checkTimeout(options.releaseTimeout);
