@@ -19,7 +19,7 @@ export interface SetupContext {
 /** The options of a resource. */
 export interface ResourceOptions {
 	/**
-	 * What errors and {@link Scope.inspect} call the resource: control characters escaped, and not more than 200.
+	 * What errors and {@link Scope.inspect} call the resource; with control characters escaped, and cut at 200.
 	 *
 	 * @defaultValue the name of the setup function
 	 */
