@@ -670,6 +670,13 @@ describe("bindings", () => {
 	});
 });
 
+it("refuses a signal that couldn't be left alone again when the scope closes", () => {
+	const signal = { aborted: false, addEventListener() {} };
+	expect(() => openScope({ signal: bad(signal) })).toThrow(
+		"Expected `signal` to be an AbortSignal",
+	);
+});
+
 describe("secrets", () => {
 	it("stay out of messages, fields and snapshots", async () => {
 		const secret = "hunter2";

@@ -76,6 +76,20 @@ const frameworks: readonly (readonly [name: string, make: Make])[] = [
 	],
 ];
 
+/** What a second error is told by. */
+const secondErrors: readonly (readonly [string, () => unknown])[] = [
+	["a revoked proxy", () => unreadable()],
+	[
+		"an error with a code that can't be read",
+		() =>
+			Object.defineProperty(new Error("hostile"), "code", {
+				get() {
+					throw new Error("unreadable");
+				},
+			}),
+	],
+];
+
 /** Sends one request as it is, and gives the whole answer once everything is released. */
 async function exchange(
 	make: Make,
@@ -167,4 +181,38 @@ describe.skipIf(!onNode).each(frameworks)("%s", (_name, make) => {
 		);
 		expect(name).toBe("GET /reset");
 	});
+});
+
+describe.skipIf(!onNode)("Express", () => {
+	it.each(secondErrors)(
+		"reports %s that a handler throws behind another error",
+		async (_what, thrown) => {
+			const error = thrown();
+			const make: Make = (parent) => {
+				const app = express();
+				app.use(forExpress.requestScope({ parent }));
+				app.use(
+					forExpress.handler({}, async (_deps, _req, _res, next) => {
+						next(new Error("first"));
+						throw error;
+					}),
+				);
+				app.use(forExpress.releaseErrors());
+				app.use(
+					(
+						_error: unknown,
+						_req: express.Request,
+						res: express.Response,
+						_next: express.NextFunction,
+					) => {
+						res.status(500).send("failed");
+					},
+				);
+				return app;
+			};
+			const { answer, reported } = await exchange(make, "GET / HTTP/1.1", async () => "unused");
+			expect(answer).toMatch(/^HTTP\/1.1 500 .*failed/s);
+			expect(reported.length === 1 && Object.is(reported[0], error)).toBe(true);
+		},
+	);
 });
