@@ -4,7 +4,13 @@ import { NoScopeError, type ScopeErrorDetails } from "./errors.ts";
 import { frames } from "./frame.ts";
 import { ignore } from "./instance.ts";
 import type { Owner } from "./owner.ts";
-import { type Dependencies, definitionOf, type Resource, type Values } from "./resource.ts";
+import {
+	checkNamed,
+	type Dependencies,
+	definitionOf,
+	type Resource,
+	type Values,
+} from "./resource.ts";
 import { runInScope, Scope, type ScopeOptions } from "./scope.ts";
 import { runInSyncScope, SyncScope, type SyncScopeOptions } from "./sync-scope.ts";
 
@@ -51,8 +57,8 @@ export function withScope<R>(
 	first: ScopeOptions | ((scope: Scope) => R),
 	second?: (scope: Scope) => R,
 ): Promise<Awaited<R>> {
-	if (typeof first === "function") return runInScope({}, first);
-	return runInScope(first, second as (scope: Scope) => R); // it checks
+	if (typeof first === "function" && second === undefined) return runInScope({}, first);
+	return runInScope(first as ScopeOptions, second as (scope: Scope) => R); // it checks
 }
 
 /**
@@ -99,8 +105,8 @@ export function withScopeSync<R>(
 	first: SyncScopeOptions | ((scope: SyncScope) => R),
 	second?: (scope: SyncScope) => R,
 ): R {
-	if (typeof first === "function") return runInSyncScope({}, first);
-	return runInSyncScope(first, second as (scope: SyncScope) => R); // it checks
+	if (typeof first === "function" && second === undefined) return runInSyncScope({}, first);
+	return runInSyncScope(first as SyncScopeOptions, second as (scope: SyncScope) => R); // it checks
 }
 
 /**
@@ -210,6 +216,7 @@ function rejectNoScope(name: string): Promise<never> {
  * ```
  */
 export function useAll<const D extends Dependencies>(resources: D): Promise<Values<D>> {
+	checkNamed(resources);
 	const names = Object.keys(resources);
 	const all = gather(
 		names,

@@ -43,6 +43,7 @@ export class ScopeError extends Error {
 	 */
 	constructor(message: string, details: ScopeErrorDetails = {}) {
 		super(message, "cause" in details ? { cause: details.cause } : undefined);
+		showCode(this);
 		this.resource = details.resource;
 		this.scope = details.scope;
 		this.path = details.path ?? [];
@@ -121,6 +122,22 @@ export class InvalidArgumentError extends TypeError {
 	override readonly name = "InvalidArgumentError";
 	/** Stable identifier, for handlers that can't use `instanceof`. */
 	readonly code = "YS_ERR_INVALID_ARGUMENT";
+
+	/** @param message - What is wrong, and what to do. */
+	constructor(message: string) {
+		super(message);
+		showCode(this);
+	}
+}
+
+/** Has the stack begin `Name [CODE]:`, as those of Node's own errors do. It is made when it is read, which few are. */
+function showCode(error: Error & { readonly code: string }): void {
+	const { get, value } = Object.getOwnPropertyDescriptor(error, "stack") ?? {};
+	Object.defineProperty(error, "stack", {
+		configurable: true,
+		get: () => (get?.call(error) ?? value)?.replace(/^[^:\n]*/, `${error.name} [${error.code}]`),
+		set: (stack) => Object.defineProperty(error, "stack", { value: stack, writable: true }),
+	});
 }
 
 /** Two errors as one. */

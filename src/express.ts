@@ -163,7 +163,9 @@ async function deliver(
 	held?.disarm();
 	// who delivered the first error is about to have it answered
 	if (delivered !== undefined) reopen?.();
-	const told = await (reopen === undefined ? exchange.fail(error) : exchange.drop(error));
+	const { error: told } = await (reopen === undefined
+		? exchange.fail(error)
+		: exchange.drop(error));
 	if (delivered === undefined) {
 		reopen?.();
 		next(truthyError(told));

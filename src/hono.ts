@@ -116,7 +116,7 @@ export function requestScope(options: RequestScopeOptions<[c: Context]> = {}): M
 				await next();
 				if (!exchange.hasFailed) {
 					if (c.error !== undefined) {
-						const told = await exchange.fail(c.error);
+						const { error: told } = await exchange.fail(c.error);
 						// the app's error handler has run already; it runs again for another error
 						if (told !== c.error) throw told;
 					} else if (!c.finalized) {
@@ -124,7 +124,7 @@ export function requestScope(options: RequestScopeOptions<[c: Context]> = {}): M
 					} else await exchange.endHandler(c.res.status);
 				}
 			} catch (error) {
-				const told = await exchange.drop(error, delivery.drop(error));
+				const { error: told } = await exchange.drop(error, delivery.drop(error));
 				if (c.finalized) dropResponse(c, before);
 				delivery.over();
 				throw asError(told);
@@ -306,7 +306,7 @@ export function handler(...args: unknown[]): Handler {
 		try {
 			return (await exchange.work(() => inject(route, [c, next]))) as Response; // the overloads say so
 		} catch (error) {
-			throw asError(await exchange.fail(error));
+			throw asError((await exchange.fail(error)).error);
 		}
 	};
 }
@@ -323,8 +323,7 @@ export function releaseErrors<E extends Env>(onError: ErrorHandler<E>): ErrorHan
 	}
 	return async function releaseErrors(error, c) {
 		const exchange = exchanges.get(c);
-		const told =
-			exchange === undefined || exchange.hasFailed ? error : asError(await exchange.fail(error));
-		return onError(told, c);
+		if (exchange === undefined || exchange.hasFailed) return onError(error, c);
+		return onError(asError((await exchange.fail(error)).error), c);
 	};
 }

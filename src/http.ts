@@ -111,6 +111,11 @@ export function attachments<T>(): Attachments<T> {
 	};
 }
 
+/** What went wrong. Anything can be thrown. */
+interface Fault {
+	readonly error: unknown;
+}
+
 /** What there is to know about a response when it is over. */
 export interface ResponseState {
 	status(): number;
@@ -139,7 +144,8 @@ export class Exchange {
 	/** Told when none does. */
 	#onIdle: (() => void)[] | undefined;
 	#finish: () => void = () => {};
-	#failing: Promise<unknown> | undefined;
+	/** The error in an object: a promise would unwrap one that has a `then`. */
+	#failing: Promise<Fault> | undefined;
 	#isDropping = false;
 	#isAbandoned = false;
 	#bodyFailure: { readonly error: unknown } | undefined;
@@ -266,7 +272,7 @@ export class Exchange {
 	 * @param working - Settles when the handler has.
 	 * @returns The error that the framework is to see.
 	 */
-	async drop(error: unknown, working: Promise<unknown> = this.#worked()): Promise<unknown> {
+	async drop(error: unknown, working: Promise<unknown> = this.#worked()): Promise<Fault> {
 		if (this.#failing !== undefined) return this.fail(error);
 		const settled = working.catch(() => {}).then(() => Promise.allSettled(this.#bodies ?? []));
 		this.#isDropping = true;
@@ -282,43 +288,43 @@ export class Exchange {
 	 *
 	 * @returns The error that the framework is to see: what the resources made of it.
 	 */
-	async fail(error: unknown): Promise<unknown> {
+	async fail(error: unknown): Promise<Fault> {
 		if (this.#failing !== undefined) {
 			// that waits for the handler, whose error this may be
 			if (!this.#isDropping) await this.#failing;
-			return error;
+			return { error };
 		}
 		this.#failing = this.#fail(error);
 		return this.#failing;
 	}
 
-	async #fail(error: unknown): Promise<unknown> {
+	async #fail(error: unknown): Promise<Fault> {
 		const { handler, request } = this;
-		if (handler === undefined || request === undefined) return error;
+		if (handler === undefined || request === undefined) return { error };
 		// closing the handler's scope doesn't tell its own signal
 		request.cancel(error);
-		let told = error;
+		let told: Fault = { error };
 		// whoever called endHandler has its error
 		if (this.#isHandlerEnded) await this.#handlerEnd?.catch(() => {});
 		else told = await this.#failScope(handler, error, () => handler.disposeAsync());
-		return this.#failScope(request, told, () => {
+		return this.#failScope(request, told.error, () => {
 			this.#finish();
 			return this.closed;
 		});
 	}
 
 	/** Closes a scope whose work failed with `error`; gives what its resources made of it. */
-	async #failScope(scope: Scope, error: unknown, close: () => Promise<unknown>): Promise<unknown> {
+	async #failScope(scope: Scope, error: unknown, close: () => Promise<unknown>): Promise<Fault> {
 		const isFirst = !scope.disposed && scope.outcome.type !== "failure";
 		scope.fail(error);
 		const { outcome } = await ended(scope, close());
-		if (outcome.type !== "failure") return error;
-		if (isFirst) return outcome.error;
+		if (outcome.type !== "failure") return { error };
+		if (isFirst) return outcome;
 		// a task failed before; nobody else would hear of it
 		if (!Object.is(outcome.error, error) && !this.#isDeclared(outcome.error)) {
 			scope.report(outcome.error);
 		}
-		return error;
+		return { error };
 	}
 
 	#isDeclared(error: unknown): boolean {
@@ -357,12 +363,12 @@ export class Exchange {
 			this.#bodyFailure ?? (response.isComplete() ? undefined : { error: clientGone() });
 		if (this.#failing !== undefined || failure !== undefined) {
 			const told = await this.fail(failure?.error);
-			return failure === undefined || Object.is(told, failure.error) ? undefined : { error: told };
+			return failure === undefined || Object.is(told.error, failure.error) ? undefined : told;
 		}
 		try {
 			await this.endHandler(response.status());
 		} catch (error) {
-			return { error: await this.fail(error) };
+			return this.fail(error);
 		}
 		request.complete();
 		this.#finish();
@@ -449,12 +455,13 @@ export function routeOf(args: readonly unknown[]): Route {
 		return { dependencies: undefined, fn: first as Route["fn"] };
 	}
 	const dependencies = first as Dependencies;
-	resource(dependencies, goOn); // refuses what are no dependencies
-	if (args.length === 1) return { dependencies, fn: goOn };
-	if (typeof second !== "function") {
-		throw new InvalidArgumentError("Expected the last argument of handler() to be a function.");
+	if (args.length > 1 && typeof second !== "function") {
+		throw new InvalidArgumentError(
+			"Expected the last argument of handler() to be a function. Dependencies come before it.",
+		);
 	}
-	return { dependencies, fn: second as Route["fn"] };
+	resource(dependencies, goOn); // refuses what are no dependencies
+	return { dependencies, fn: (second ?? goOn) as Route["fn"] };
 }
 
 /** Calls `next`, which all frameworks pass last. */
@@ -481,11 +488,15 @@ export function missingMiddleware(entry: string): NoScopeError {
 /** Whether `error` is what a handler throws because `first` made its response be dropped. */
 export function isEcho(error: unknown, first: unknown): boolean {
 	if (Object.is(error, first)) return true;
-	const { code, cause } = (error ?? {}) as { code?: unknown; cause?: unknown };
-	return (
-		code === "ERR_STREAM_PREMATURE_CLOSE" ||
-		(error instanceof AcquireAbortedError && Object.is(cause, first))
-	);
+	try {
+		const { code, cause } = (error ?? {}) as { code?: unknown; cause?: unknown };
+		return (
+			code === "ERR_STREAM_PREMATURE_CLOSE" ||
+			(error instanceof AcquireAbortedError && Object.is(cause, first))
+		);
+	} catch {
+		return false; // it doesn't let itself be read
+	}
 }
 
 /** Frameworks test errors for truth; anything can be thrown. */
@@ -495,7 +506,10 @@ export function truthyError(error: unknown): unknown {
 
 /** Some error handlers are given nothing but errors: anything else would pass them by. */
 export function asError(error: unknown): Error {
-	return error instanceof Error
-		? error
-		: new Error(`A non-error was thrown: ${String(error)}`, { cause: error });
+	let text = "an object that can't be read";
+	try {
+		if (error instanceof Error) return error;
+		text = String(error);
+	} catch {} // a revoked proxy, or an object without a prototype
+	return new Error(`A non-error was thrown: ${text}`, { cause: error });
 }

@@ -156,7 +156,7 @@ export function requestScope(options: RequestScopeOptions<[ctx: Context]> = {}):
 			} catch (error) {
 				dropBody(ctx.body, error);
 				working.catch((later) => isEcho(later, error) || exchange.report(later));
-				const told = truthyError(await exchange.drop(error, working));
+				const told = truthyError((await exchange.drop(error, working)).error);
 				exchange.addBody(sources.drop()); // of a handler that went on
 				reopen();
 				if (hasReturned && !ctx.headerSent) dropResponse(ctx, held);
@@ -255,7 +255,7 @@ export function handler(...args: unknown[]): Middleware {
 		try {
 			await exchange.work(() => inject(route, [ctx, next]));
 		} catch (error) {
-			throw truthyError(await exchange.fail(error));
+			throw truthyError((await exchange.fail(error)).error);
 		}
 	};
 }

@@ -1,8 +1,9 @@
 import { LifetimeError, NotProvidedError } from "./errors.ts";
 import { type Frame, requesterOf, setupIn } from "./frame.ts";
 import type { Instance } from "./instance.ts";
+import { printable } from "./options.ts";
 import { isWithin, type Owner, scopesFrom } from "./owner.ts";
-import { detailsOf, placeText } from "./path.ts";
+import { detailsOf, joinPath, placeText } from "./path.ts";
 import { type Definition, isSame, type Lifetime, type Replacement } from "./resource.ts";
 
 /** Where an instance belongs: which resource, after bindings, and which scope. */
@@ -124,21 +125,22 @@ function isOpenBelow(scope: Owner, lifetime: Lifetime): boolean {
 function lifetimeError(
 	scope: Owner,
 	definition: Definition,
-	lifetime: Lifetime,
+	wanted: Lifetime,
 	consumer: Instance | undefined,
 ): LifetimeError {
+	const lifetime = printable(wanted);
 	const open: string[] = [];
 	for (let at: Owner | undefined = scope; at !== undefined; at = at.parent) {
-		open.push(`"${at.lifetime ?? at.name}"`);
+		open.push(`"${printable(at.lifetime ?? at.name)}"`);
 	}
-	const chain = `open are ${open.join(" < ")}`;
+	const chain = `open are ${joinPath(open, " < ")}`;
 	const advice =
 		lifetime === "handler" && open.includes('"request"')
 			? 'A handler\'s scope ends before the first byte of the response: what is needed later takes the lifetime "request".'
 			: `Open one with withScope({ lifetime: "${lifetime}" }, …) around this${lifetime === "app" ? ", in a server by requestScope({ parent: app })" : ""}, or choose another with use(${definition.name}, { lifetime }).`;
 	const place = placeText(definition, scope, consumer);
 	const message =
-		consumer === undefined || !isOpenBelow(scope, lifetime)
+		consumer === undefined || !isOpenBelow(scope, wanted)
 			? `Cannot use ${definition.name} in ${place}: no open scope has its lifetime "${lifetime}"; ${chain}. ${advice}`
 			: `Cannot use ${definition.name} (lifetime "${lifetime}") in ${consumer.definition.name}, which is owned by "${consumer.owner.name}" and would outlive it, in ${place}; ${chain}. Give ${consumer.definition.name} the shorter lifetime or ${definition.name} the longer one, or open a scope of that lifetime around both.`;
 	return new LifetimeError(message, detailsOf(definition, scope, consumer));

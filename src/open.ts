@@ -1,4 +1,4 @@
-import { InvalidArgumentError, ScopeClosedError, ScopeError } from "./errors.ts";
+import { InvalidArgumentError, isObject, ScopeClosedError, ScopeError } from "./errors.ts";
 import { type Frame, frames, requesterOf, Task } from "./frame.ts";
 import { checkKind, checkOptions, kindOf } from "./options.ts";
 import { admits, isWithin, Owner } from "./owner.ts";
@@ -51,7 +51,7 @@ function checkScopeOptions(options: Omit<ScopeOptions, "parent">): void {
 			`Expected \`release\` to be "sequential" or "concurrent", got ${kindOf(release)}.`,
 		);
 	}
-	if (signal !== undefined && typeof signal?.addEventListener !== "function") {
+	if (signal !== undefined && typeof signal?.removeEventListener !== "function") {
 		throw new InvalidArgumentError(
 			`Expected \`signal\` to be an AbortSignal, got ${kindOf(signal)}. An AbortController has it as \`.signal\`.`,
 		);
@@ -60,7 +60,10 @@ function checkScopeOptions(options: Omit<ScopeOptions, "parent">): void {
 
 export function checkCallback(fn: unknown, method: string): void {
 	if (typeof fn === "function") return;
-	throw new InvalidArgumentError(`Expected a function for ${method}(), got ${kindOf(fn)}.`);
+	const advice = isObject(fn) && /^with/.test(method) ? " Options come before it." : "";
+	throw new InvalidArgumentError(
+		`Expected a function for ${method}(), got ${kindOf(fn)}.${advice}`,
+	);
 }
 
 /** Refuses what only an open scope can do, with the error that TC39 demands. */

@@ -1,8 +1,18 @@
 import { InvalidArgumentError } from "./errors.ts";
 
+/** A name as a line of a log can bear it: not too long, and without what would break, colour or reorder the line. */
+export function printable(name: string): string {
+	const short = name.length > 200 ? `${name.slice(0, 199)}…` : name;
+	return short.replace(
+		/[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\p{Bidi_C}]/gu,
+		(character) => `\\u{${character.codePointAt(0)?.toString(16)}}`,
+	);
+}
+
 /** Names what a bad argument is without printing its value, which may be a secret. */
 export function kindOf(value: unknown): string {
 	if (value === null) return "null";
+	if (Array.isArray(value)) return "an array";
 	return typeof value === "object"
 		? "an object"
 		: typeof value === "undefined"
@@ -16,6 +26,8 @@ export function checkOptions(options: {
 	readonly lifetime?: unknown;
 	readonly releaseTimeout?: unknown;
 }): void {
+	if (typeof options !== "object")
+		throw new InvalidArgumentError(`Expected options to be an object, got ${kindOf(options)}.`);
 	checkKind("name", options.name, "string");
 	checkKind("lifetime", options.lifetime, "string");
 	checkTimeout(options.releaseTimeout);

@@ -3,6 +3,7 @@ import { AcquireAbortedError, type ScopeIncompleteError } from "./errors.ts";
 import { type Frame, frames, runInFrame, type Task, type Visitor, visitorIn } from "./frame.ts";
 import { Callback, type Entry, Instance, ignore } from "./instance.ts";
 import { type Linked, List } from "./list.ts";
+import { printable } from "./options.ts";
 import { Failure, type Outcome } from "./outcome.ts";
 import { detailsOf, placeText } from "./path.ts";
 import type { Definition, Lifetime, Replacement, SetupContext } from "./resource.ts";
@@ -24,7 +25,7 @@ export class Owner implements Linked {
 	readonly sync: boolean;
 	parent: Owner | undefined;
 	readonly lifetime: Lifetime | undefined;
-	readonly name: string;
+	readonly #name: string | undefined;
 	readonly releaseTimeout: number | undefined;
 	readonly concurrent: boolean;
 	readonly reporter: ErrorReporter | undefined;
@@ -92,7 +93,7 @@ export class Owner implements Linked {
 		this.scope = scope;
 		this.sync = sync;
 		this.lifetime = options.lifetime;
-		this.name = options.name ?? options.lifetime ?? "scope";
+		this.#name = options.name;
 		this.releaseTimeout = options.releaseTimeout ?? parent?.releaseTimeout;
 		this.concurrent = options.release === "concurrent";
 		this.reporter = options.onReleaseError;
@@ -152,6 +153,11 @@ export class Owner implements Linked {
 		this.children = new List();
 		for (const child of next.children.toArray()) child.parent = next;
 		this.finish();
+	}
+
+	/** Made when it is asked for: adapters name scopes by what clients send. */
+	get name(): string {
+		return printable(this.#name ?? this.lifetime ?? "scope");
 	}
 
 	/** A scope is its own frame. */
@@ -442,15 +448,20 @@ type OwnerOptions = Pick<
 function isAbort(error: unknown, reason: unknown): boolean {
 	try {
 		const isNamed = error instanceof AcquireAbortedError || (error as Error).name === "AbortError";
-		return isNamed && (error as Error).cause === reason;
+		return isNamed && Object.is((error as Error).cause, reason);
 	} catch {
 		return false; // nothing with a name, or it doesn't let itself be read
 	}
 }
 
 function logError(error: unknown): void {
-	// biome-ignore lint/suspicious/noConsole: the default of onReleaseError
-	console.error(error);
+	for (const printed of [error, "An error that can't be printed: reading it throws."]) {
+		try {
+			// biome-ignore lint/suspicious/noConsole: the default of onReleaseError
+			console.error(printed);
+			return;
+		} catch {} // whoever reports has releases to go on with
+	}
 }
 
 /** `owner` and all scopes below it. Deep nests overflow no stack. */

@@ -11,9 +11,12 @@ function pathOf(definition: Definition, requester: Instance | undefined): string
 }
 
 /** A path is for reading: the middle of a long one says nothing. */
-export function joinPath(path: readonly string[]): string {
-	if (path.length <= 12) return path.join(" > ");
-	return [...path.slice(0, 5), `… ${path.length - 10} more …`, ...path.slice(-5)].join(" > ");
+export function joinPath(path: readonly string[], separator = " > "): string {
+	const short =
+		path.length <= 12
+			? path
+			: [...path.slice(0, 5), `… ${path.length - 10} more …`, ...path.slice(-5)];
+	return short.join(separator);
 }
 
 /** Where something went wrong, for an error's message: `scope "request" (Orders > Tx > Pool)`. */

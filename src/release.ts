@@ -1,5 +1,6 @@
 import {
 	ErrorSwallowedError,
+	isObject,
 	isThenable,
 	ReleaseTimeoutError,
 	ScopeIncompleteError,
@@ -88,7 +89,7 @@ export async function releaseInTurn(
 				await (limit === undefined ? ending : within(ending, limit));
 			}
 		} catch (thrown) {
-			if (thrown instanceof Overrun) overrun(owner, entry, thrown, sent, verdict);
+			if (Overrun.is(thrown)) overrun(owner, entry, thrown, sent, verdict);
 			else answer(entry, thrown, sent, verdict);
 		}
 		// not before: inspect() shows what takes its time
@@ -295,8 +296,14 @@ function limitOf(owner: Owner, entry: Entry): number | undefined {
 
 /** Says that a release took too long; it may still end. */
 class Overrun {
+	readonly #brand = true;
 	readonly limit: number;
 	readonly late: unknown;
+
+	/** `instanceof` asks what was thrown for its prototype, and a revoked proxy throws at that. */
+	static is(value: unknown): value is Overrun {
+		return isObject(value) && #brand in value;
+	}
 
 	constructor(limit: number, late: unknown) {
 		this.limit = limit;

@@ -1,5 +1,5 @@
 import { InvalidArgumentError, isObject, isThenable } from "./errors.ts";
-import { checkOptions, kindOf } from "./options.ts";
+import { checkOptions, kindOf, printable } from "./options.ts";
 import type { Scope } from "./scope.ts";
 
 /**
@@ -19,7 +19,7 @@ export interface SetupContext {
 /** The options of a resource. */
 export interface ResourceOptions {
 	/**
-	 * What errors and {@link Scope.inspect} call the resource.
+	 * What errors and {@link Scope.inspect} call the resource; with control characters escaped, and cut at 200.
 	 *
 	 * @defaultValue the name of the setup function
 	 */
@@ -72,6 +72,8 @@ export type Setup<A extends readonly unknown[], T> =
 /** A setup whose arguments are of no interest to the engine. */
 export type AnySetup = (...args: unknown[]) => unknown;
 
+const optionNames = /^(?:name|lifetime|releaseTimeout)$/;
+
 /** A {@link Resource} as the engine sees it. */
 export class Definition implements Resource<unknown> {
 	declare readonly "~value": unknown;
@@ -93,8 +95,17 @@ export class Definition implements Resource<unknown> {
 		member?: { readonly family: object; readonly key: unknown },
 	) {
 		checkOptions(options);
+		for (const key of Object.keys(options)) {
+			if (!optionNames.test(key)) {
+				throw new InvalidArgumentError(
+					`Expected \`name\`, \`lifetime\` or \`releaseTimeout\`, got \`${printable(key)}\`.`,
+				);
+			}
+		}
 		this.setup = setup;
-		this.name = options.name ?? (setup?.name || "(anonymous)");
+		// a class may have a static property of that name
+		const setupName = typeof setup?.name === "string" ? setup.name : "";
+		this.name = printable(options.name ?? (setupName || "(anonymous)"));
 		this.lifetime = options.lifetime;
 		this.releaseTimeout = options.releaseTimeout;
 		this.dependencies = dependencies;
@@ -159,7 +170,8 @@ export function replacementsOf(bindings: readonly Binding[]): Replacement[] {
 			`Expected \`bindings\` to be an array, got ${kindOf(bindings)}.`,
 		);
 	}
-	return bindings.map((binding) => {
+	// map() would leave holes
+	return Array.from(bindings, (binding) => {
 		if (binding instanceof Replacement) return binding;
 		throw new InvalidArgumentError(
 			`Expected bindings made by provide() or override(), got ${kindOf(binding)}.`,
@@ -196,12 +208,23 @@ function setupOf(setup: unknown): AnySetup {
 	return Object.defineProperty(construct, "name", { value: setup.name });
 }
 
+/** Refuses what isn't an object that names resources. */
+export function checkNamed(resources: unknown): void {
+	const isResource = resources instanceof Definition;
+	if (typeof resources === "object" && !isResource && !Array.isArray(resources) && resources)
+		return;
+	throw new InvalidArgumentError(
+		`Expected resources by name, as in { db: Db }, got ${isResource ? resources.name : kindOf(resources)}.`,
+	);
+}
+
 /** The engine's view of {@link Dependencies}. Names the one that is no resource. */
 export function dependenciesOf(dependencies: object): [string, Definition][] {
+	checkNamed(dependencies);
 	return Object.entries(dependencies).map(([key, dependency]) => {
 		if (dependency instanceof Definition) return [key, dependency];
 		throw new InvalidArgumentError(
-			`Expected dependency \`${key}\` to be a resource, got ${kindOf(dependency)}. Is it used before its definition?`,
+			`Expected dependency \`${printable(key)}\` to be a resource, got ${kindOf(dependency)}. ${optionNames.test(key) ? "Options come last." : "Is it used before its definition?"}`,
 		);
 	});
 }
@@ -263,7 +286,10 @@ export function resource(
 			`Expected a setup function or dependencies, got ${kindOf(first)}.`,
 		);
 	}
-	return new Definition(setupOf(second), third ?? {}, dependenciesOf(first));
+	const dependencies = dependenciesOf(first);
+	// a setup that was called: a generator or a promise, which has no properties
+	const isSetup = second === undefined && dependencies.length === 0;
+	return new Definition(setupOf(isSetup ? first : second), third ?? {}, dependencies);
 }
 
 /**
@@ -310,8 +336,15 @@ export function token<T>(name: string, options?: Omit<ResourceOptions, "name">):
  * });
  * ```
  */
-export function provide<T>(resource: Resource<T>, value: NoInfer<T>): Binding {
+export function provide<T>(resource: Resource<T>, value: NoInfer<T>): Binding;
+export function provide(resource: unknown, ...values: unknown[]): Binding {
 	const definition = definitionOf(resource);
+	const [value] = values;
+	if (values.length === 0) {
+		throw new InvalidArgumentError(
+			`Expected a value for ${definition.name}: provide(${definition.name}, value).`,
+		);
+	}
 	if (value instanceof Definition) {
 		throw new InvalidArgumentError(
 			`Cannot provide ${definition.name} a resource for its value: override(${definition.name}, ${value.name}) puts one in its place.`,

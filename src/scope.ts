@@ -29,7 +29,7 @@ export interface ScopeOptions {
 	/** The kind of scope: resources of that lifetime are owned by it. */
 	readonly lifetime?: Lifetime | undefined;
 	/**
-	 * What errors and {@link Scope.inspect} call it.
+	 * What errors and {@link Scope.inspect} call it; with control characters escaped, and cut at 200.
 	 *
 	 * @defaultValue the lifetime, or `"scope"`
 	 */

@@ -80,6 +80,31 @@ describe("error classes", () => {
 		expect(error.stack).toContain("errors.test");
 	});
 
+	it.each([...classes, ["InvalidArgumentError", InvalidArgumentError] as const])(
+		"%s shows its code where its stack is printed",
+		(name, Class) => {
+			const error = new Class("what failed: this");
+			const header = `${name} [${error.code}]: what failed: this`;
+			expect(error.stack?.split("\n")[0]).toBe(header);
+			expect(error.stack).toContain("errors.test");
+			expect(Object.keys(error)).not.toContain("stack");
+			error.stack = "another";
+			expect(error.stack).toBe("another");
+		},
+	);
+
+	it("have no stack where nobody wants any", () => {
+		const { stackTraceLimit } = Error;
+		try {
+			// @ts-expect-error: JavaScript lets one
+			delete Error.stackTraceLimit;
+			expect(String(new ScopeError("failed"))).toBe("ScopeError: failed");
+			expect(() => new ScopeError("failed").stack).not.toThrow();
+		} finally {
+			Error.stackTraceLimit = stackTraceLimit;
+		}
+	});
+
 	it.each(classes)("%s carries its details", (_name, Class) => {
 		const cause = new Error("cause");
 		const path = ["Orders", "Pool"];

@@ -1,4 +1,5 @@
 import { describe, expect, it, vi } from "vitest";
+import { handler, requestScope } from "../src/express.ts";
 import {
 	currentScope,
 	family,
@@ -12,6 +13,7 @@ import {
 	scoped,
 	token,
 	use,
+	useAll,
 	withScope,
 	withScopeSync,
 } from "../src/index.ts";
@@ -172,6 +174,106 @@ describe("messages about arguments", () => {
 		missing("defer", () => openScopeSync().defer(bad(undefined))),
 		missing("adopt", () => openScopeSync().adopt(1, bad(undefined))),
 	]);
+});
+
+describe("messages about what newcomers write", () => {
+	const bare = resource as (...args: unknown[]) => unknown;
+	const setup = () => 1;
+	const options = { lifetime: "app" };
+	async function* generator() {
+		yield 1;
+	}
+	const byName = (got: string) => `Expected resources by name, as in { db: Db }, got ${got}.`;
+	const called =
+		"Expected a resource's setup to be a function, got an object. Pass the function itself, without calling it; dependencies come before it, options after it.";
+	const swapped = "Options come before it.";
+	const handlerLast =
+		"Expected the last argument of handler() to be a function. Dependencies come before it.";
+	const fixed = "It makes the middleware, and isn't one itself: app.use(requestScope()).";
+	say([
+		[
+			"options before the setup",
+			"Expected dependency `lifetime` to be a resource, got a string. Options come last.",
+			() => bare(options, setup),
+		],
+		[
+			"an option that there isn't",
+			"Expected `name`, `lifetime` or `releaseTimeout`, got `lifetme`.",
+			() => bare(setup, { lifetme: "app" }),
+		],
+		[
+			"an option of a token that there isn't",
+			"Expected `name`, `lifetime` or `releaseTimeout`, got `default`.",
+			() => token("Tenant", bad({ default: 1 })),
+		],
+		[
+			"a lifetime without its name",
+			"Expected options to be an object, got a string.",
+			() => bare(setup, "app"),
+		],
+		[
+			"a scope's lifetime without its name",
+			"Expected options to be an object, got a string.",
+			() => withScope(bad("app"), setup),
+		],
+		[
+			"openScope of a function",
+			"Expected options to be an object, got a function.",
+			() => openScope(bad(setup)),
+		],
+		["an array of dependencies", byName("an array"), () => bare([Pool], setup)],
+		["a resource for dependencies", byName("Pool"), () => bare(Pool, setup)],
+		["useAll of an array", byName("an array"), () => useAll(bad([Pool]))],
+		["useAll of a resource", byName("Pool"), () => useAll(bad(Pool))],
+		["useAll of nothing", byName("undefined"), () => useAll(bad(undefined))],
+		["scoped without dependencies", byName("a function"), () => scoped(bad(setup), bad({}))],
+		["handler of an array", byName("an array"), () => handler(bad([Pool]), setup)],
+		["a setup that was called", called, () => bare(generator())],
+		["an asynchronous setup that was called", called, () => bare(Promise.resolve())],
+		[
+			"a setup that isn't there",
+			"Expected a resource's setup to be a function, got undefined. Pass the function itself, without calling it; dependencies come before it, options after it.",
+			() => bare({ pool: Pool }, undefined),
+		],
+		[
+			"withScope's options behind",
+			`Expected a function for withScope(), got an object. ${swapped}`,
+			() => withScope(bad(setup), bad(options)),
+		],
+		[
+			"withScopeSync's options behind",
+			`Expected a function for withScopeSync(), got an object. ${swapped}`,
+			() => withScopeSync(bad(setup), bad(options)),
+		],
+		[
+			"use of a function that is no resource yet",
+			"Expected a resource made by resource(), token() or family(), got a function. Pass a setup to resource() first; call a family with its key.",
+			() => use(bad(generator)),
+		],
+		[
+			"provide without a value",
+			"Expected a value for Pool: provide(Pool, value).",
+			() => (provide as (resource: unknown) => unknown)(Pool),
+		],
+		["handler's dependencies behind", handlerLast, () => handler(bad(setup), bad({ pool: Pool }))],
+		[
+			"requestScope mounted without a call",
+			`Expected the options of requestScope(), got \`method\`. ${fixed}`,
+			() => requestScope(bad({ method: "GET" })),
+		],
+	]);
+
+	it("spare what is right: a value that is undefined, and options without a value", async () => {
+		const Nothing = token<undefined>("Nothing");
+		const All = resource(setup, {
+			name: undefined,
+			lifetime: undefined,
+			releaseTimeout: undefined,
+		});
+		await withScope({ bindings: [provide(Nothing, undefined)] }, async () => {
+			expect(await useAll({ nothing: Nothing, all: All })).toEqual({ nothing: undefined, all: 1 });
+		});
+	});
 });
 
 describe("messages about scopes that aren't there", () => {

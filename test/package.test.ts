@@ -1,0 +1,85 @@
+import { execFileSync } from "node:child_process";
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { basename, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+const entries = ["express", "hono", "index", "koa", "testing"];
+
+it("depends on nothing", () => {
+	expect(manifest.dependencies).toBe(undefined);
+	expect(manifest.optionalDependencies).toBe(undefined);
+	expect(manifest.bundleDependencies).toBe(undefined);
+	for (const name of Object.keys(manifest.peerDependencies))
+		expect(manifest.peerDependenciesMeta[name]).toEqual({ optional: true });
+});
+
+it("runs nothing when it is installed", () => {
+	for (const hook of ["preinstall", "install", "postinstall", "prepare"])
+		expect(manifest.scripts).not.toHaveProperty(hook);
+});
+
+it("is published with provenance, which only the release workflow can give", () => {
+	expect(manifest.publishConfig).toEqual({ access: "public", provenance: true });
+});
+
+// npm belongs to Node
+describe.skipIf("Bun" in globalThis || "Deno" in globalThis)("the tarball", () => {
+	const copy = mkdtempSync(join(tmpdir(), "yieldscope-"));
+	const run = (...args: string[]) =>
+		execFileSync("npm", args, { cwd: copy, encoding: "utf8", stdio: "pipe" });
+
+	beforeAll(() => {
+		const left = new Set([".git", "node_modules", "dist", "generated", "api", "coverage"]);
+		cpSync(root, copy, { recursive: true, filter: (path) => !left.has(basename(path)) });
+		symlinkSync(join(root, "node_modules"), join(copy, "node_modules"), "junction");
+		run("run", "build");
+	}, 120_000);
+
+	afterAll(() => rmSync(copy, { recursive: true, force: true }));
+
+	it("holds the build, its sources, and what one reads first; nothing else", {
+		timeout: 60_000,
+	}, () => {
+		const [pack] = JSON.parse(run("pack", "--dry-run", "--ignore-scripts", "--json"));
+		const files: string[] = pack.files.map((file: { path: string }) => file.path);
+		const isCode = (file: string) => /^dist\/.*\.js(?:\.map)?$/.test(file);
+		const modules = readdirSync(join(root, "src"))
+			.filter((name) => name.endsWith(".ts"))
+			.map((name) => name.slice(0, -3));
+		expect(files.filter((file) => !isCode(file)).sort()).toEqual(
+			[
+				"CHANGELOG.md",
+				"LICENSE",
+				"README.md",
+				"package.json",
+				...modules.flatMap((name) => [
+					`src/${name}.ts`,
+					`dist/${name}.d.ts`,
+					`dist/${name}.d.ts.map`,
+				]),
+			].sort(),
+		);
+		// what entries share is in chunks, which the bundler names after one of their modules
+		const code = new Set(
+			files.filter(isCode).map((file) => basename(file).replace(/\.js(?:\.map)?$/, "")),
+		);
+		expect([...code].filter((name) => ![...modules, "core"].includes(name))).toEqual([]);
+		expect(files).toEqual(expect.arrayContaining(entries.map((name) => `dist/${name}.js`)));
+	});
+
+	it("holds code that imports itself, Node's own modules and no others", () => {
+		const dist = join(copy, "dist");
+		for (const name of readdirSync(dist).filter((each) => each.endsWith(".js"))) {
+			const code = readFileSync(join(dist, name), "utf8");
+			const imports = [...code.matchAll(/^(?:import|export)\b[^;]*?["']([^"']+)["'];?$/gm)].map(
+				([, from = ""]) => from,
+			);
+			expect(imports.filter((from) => !/^(?:\.\/|node:)/.test(from))).toEqual([]);
+			expect(code).not.toMatch(/\b(?:eval|Function)\(|\bimport\(|\brequire\(|process\.env/);
+		}
+	});
+});
