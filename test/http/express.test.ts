@@ -24,7 +24,6 @@ import {
 	httpError,
 	type Kit,
 	kits,
-	onNode,
 	route,
 	type Scene,
 	stage,
@@ -39,8 +38,7 @@ const expressKits = [express5, express4, express4Oldest].map((express, i) => {
 	return { kit, name: kit.name, express };
 });
 
-// Bun and Deno have their own servers behind node:http; there, only Hono's app.request() is tested
-describe.skipIf(!onNode).each(expressKits)("what only $name has", ({ kit, express }) => {
+describe.each(expressKits)("what only $name has", ({ kit, express }) => {
 	const scene = stage(kit);
 	let folder: string;
 	let file: string;

@@ -15,7 +15,6 @@ import {
 	httpError,
 	type Kit,
 	kits,
-	onNode,
 	route,
 	type Scene,
 	stage,
@@ -83,7 +82,7 @@ describe("Hono's app.request(), on every runtime", () => {
 		expect(log).toEqual(["+R", "+H", "-H", "-R conflict", "errh conflict"]);
 	});
 
-	it.runIf(onNode)("takes back the handler's headers behind a server, too", async () => {
+	it("takes back the handler's headers behind a server, too", async () => {
 		const its = scene();
 		const H = its.traced("H", "handler", {
 			success: () => {
@@ -454,8 +453,7 @@ describe("Hono's app.request(), on every runtime", () => {
 	});
 });
 
-// Bun and Deno have servers of their own, which node-server doesn't run on
-describe.skipIf(!onNode)("Hono on @hono/node-server", () => {
+describe("Hono on @hono/node-server", () => {
 	const scene = stage(kit);
 
 	it("tells a stream helper's onAbort of a client that leaves, in context", async () => {
