@@ -3,8 +3,9 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { Readable } from "node:stream";
 
-/** Before Node 24, a response that is queued behind another gets no `close` when the client goes; its socket does. */
-const needsSocket = Number(globalThis.process?.versions?.node?.split(".")[0] ?? 24) < 24;
+/** Before Node 24 and on Deno, a queued response gets no `close` when the client goes; its socket does. */
+const needsSocket =
+	"Deno" in globalThis || Number(globalThis.process?.versions?.node?.split(".")[0] ?? 24) < 24;
 const bySocket = new WeakMap<Socket, Set<() => void>>();
 
 /** Calls `callback` once, when the response is over: completely sent, or never to be. */
