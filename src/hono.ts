@@ -102,6 +102,9 @@ export function requestScope(options: RequestScopeOptions<[c: Context]> = {}): M
 		];
 		let before: Headers | undefined;
 		const exchange = new Exchange(defaults, `${c.req.method} ${c.req.path}`, bindings, () => {
+			// Hono before 4.9 then keeps all that follow where they can be taken back
+			c.header("Yieldscope", "", { append: true });
+			c.header("Yieldscope", undefined);
 			// a copy: those of the Node server are the very ones that go on changing
 			before = new Headers(c.newResponse(null).headers);
 		});
@@ -281,12 +284,11 @@ class Delivery {
 function dropResponse(c: Context, before: Headers | undefined): void {
 	const headers = new Headers(before ?? c.res.headers);
 	for (const name of [...headers.keys()]) if (isBodyHeader(name)) headers.delete(name);
-	const dropped = [...c.res.headers.keys()].filter((name) => !headers.has(name));
+	const names = new Set([...c.res.headers.keys(), ...headers.keys()]);
 	c.res = undefined; // or the next one gets all its headers
 	c.finalized = false;
-	for (const name of dropped) c.header(name, undefined); // which Hono before 4.9 keeps for itself as well
-	c.res = new Response(null, { headers });
-	c.finalized = false;
+	for (const name of names) c.header(name, undefined); // which Hono before 4.9 keeps for itself as well
+	for (const [name, value] of headers) c.header(name, value, { append: name === "set-cookie" });
 	c.status(500);
 }
 
