@@ -102,6 +102,34 @@ describe.each(expressKits)("what only $name has", ({ kit, express }) => {
 		await its.idle();
 	});
 
+	it("takes a dropped response back to the headers that were there before, as they were written", async () => {
+		const its = scene();
+		const server = await site(its, (app) => {
+			app.use((_req, res, next) => {
+				res.setHeader("X-Request-ID", "7");
+				res.append("Set-Cookie", ["a=1", "b=2"]);
+				next();
+			});
+			app.get(
+				"/",
+				handler({ h: failing(its) }, (_values, _req, res) => {
+					res.set("x-request-id", "8").set("X-Order", "7").json({ ok: true });
+				}),
+			);
+		});
+		const client = server.connect();
+		client.get("/");
+		await client.until('{"error":"conflict"}');
+		const head = client.received.split("\r\n");
+		const names = /^(?:x-|set-cookie)/i;
+		expect(head.filter((line) => names.test(line)).sort()).toEqual([
+			"Set-Cookie: a=1",
+			"Set-Cookie: b=2",
+			"X-Powered-By: Express",
+			"X-Request-ID: 7",
+		]);
+	});
+
 	const answers: Record<string, (res: Response, req: Request, next: NextFunction) => unknown> = {
 		send: (res) => res.send("text"),
 		sendStatus: (res) => res.sendStatus(202),
