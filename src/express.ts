@@ -202,7 +202,9 @@ export function handler(...args: unknown[]): unknown {
 	return function handler(req: Request, res: Response, next: NextFunction): void {
 		const transaction = transactions.get(req);
 		if (transaction === undefined) {
-			next(missingMiddleware("express"));
+			const missing = missingMiddleware("express");
+			if (typeof next !== "function") throw missing; // another framework calls
+			next(missing);
 			return;
 		}
 		transaction.exchange

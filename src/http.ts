@@ -80,7 +80,9 @@ export function requestDefaults(options: RequestScopeOptions<never>): RequestDef
 export class Attachments<T> {
 	readonly #key = Symbol("yieldscope");
 
-	get(to: object): T | undefined {
+	/** @param to - Not even an object where another framework calls. */
+	get(to: object | undefined): T | undefined {
+		if (to === undefined) return undefined;
 		// not what it inherits: an object made of another is a request of its own
 		return Object.hasOwn(to, this.#key) ? (to as Record<symbol, T>)[this.#key] : undefined;
 	}
