@@ -169,8 +169,10 @@ describe.each(kits)("failures on $name", (kit) => {
 		expect([null, String(text.length)]).toContain(response.headers.get("content-length"));
 		expect(response.headers.get("content-type")).toMatch(/^application\/json/);
 		for (const name of Object.keys(headers)) {
-			expect(response.headers.get(name)).not.toBe(headers[name as keyof typeof headers]);
+			const own = name === "ETag" && kit.framework === "express" ? expect.any(String) : null;
+			expect([name, response.headers.get(name)]).toEqual([name, own]);
 		}
+		expect(response.headers.get("etag")).not.toBe(headers.ETag);
 		await site.idle();
 		expect(log).toEqual(["+H", "-H", "errh conflict", "head 409", ...sent]);
 	});

@@ -121,10 +121,11 @@ describe.each(kits)("streams on $name", (kit) => {
 		await site.idle();
 		expect(client.received).not.toContain("\r\n0\r\n");
 		expect(log).toEqual(["+R", "+H", "-H", "head 200", "finally", ...cut, "-R half-way"]);
+		const told = channel.splice(0).map(textOf);
 		// Koa's own: none, one or two reports of it, by version
-		expect(channel.splice(0).map(textOf)).toEqual(
-			kit.framework === "koa" ? expect.arrayContaining([]) : [],
-		);
+		if (kit.framework === "koa")
+			expect(new Set([...told, "half-way"])).toEqual(new Set(["half-way"]));
+		else expect(told).toEqual([]);
 	});
 
 	it("finishes the handler's releases before the first byte of a stream", async () => {
@@ -282,7 +283,9 @@ describe.each(kits)("streams on $name", (kit) => {
 		]);
 	});
 
-	it.skipIf(!kit.web)("cancels a web stream that is dropped with its response", async () => {
+	// nothing is sent before the first chunk in Express: this is of frameworks that know of the body
+	const knowsBody = kit.web && kit.framework !== "express";
+	it.skipIf(!knowsBody)("cancels a web stream that is dropped with its response", async () => {
 		const { log, traced, open } = scene();
 		const H = traced("H", "handler", {
 			success: () => {
@@ -299,8 +302,6 @@ describe.each(kits)("streams on $name", (kit) => {
 		const site = await open({
 			"/": route({ h: H }, () => ({ web })),
 		});
-		// nothing is sent before the first chunk in Express: this is of frameworks that know of the body
-		if (kit.framework === "express") return;
 		const response = await site.fetch("/");
 		expect([response.status, await response.json()]).toEqual([500, { error: "commit" }]);
 		await eventually(() => expect(log).toContain("cancelled"));
