@@ -41,7 +41,7 @@ describe.each(kits)("clients that leave $name", (kit) => {
 	});
 
 	it("before the answer: a stream that comes too late is ended", async () => {
-		const { log, channel, R, H, open } = scene();
+		const { log, R, H, open } = scene();
 		const work = gate();
 		async function* chunks() {
 			try {
@@ -66,14 +66,16 @@ describe.each(kits)("clients that leave $name", (kit) => {
 		await eventually(() => expect(log).toContain("gone"));
 		work.open();
 		await site.idle();
-		const unsent = {
-			express: [/^-H \S/, /^-R \S/, /^errh \S/].map((line) => expect.stringMatching(line)), // pipeline()'s
+		const ends = {
+			express: [expect.stringMatching(/^-H \S/), expect.stringMatching(/^-R \S/)],
 			koa: ["-H", "-R"], // which doesn't begin with it
-			hono: ["-H", "finally", `-R ${GONE}`],
+			hono: ["-H", `-R ${GONE}`],
 		}[kit.framework];
-		const seen = log.filter((line) => !line.startsWith("head"));
-		expect(seen).toEqual(["+R", "+H", "gone", ...unsent]);
-		channel.splice(0);
+		expect(log.filter((line) => /^[-+]/.test(line))).toEqual(["+R", "+H", ...ends]);
+		// who pipes by hand when all is over, and doesn't wait for it, isn't waited for either
+		if (kit.framework !== "hono") return;
+		expect(log).toContain("finally");
+		expect(log.indexOf("finally")).toBeLessThan(log.indexOf(`-R ${GONE}`));
 	});
 
 	it("before the answer: the resources get what the handler throws later", async () => {
