@@ -51,6 +51,19 @@ interface Transaction {
 
 const transactions = attachments<Transaction>();
 
+/** Whether nobody has to be told any more that {@link releaseErrors} is missing. */
+let isReleaseErrorsKnown = false;
+
+/** Without it an error that no {@link handler} sees is a success if the app's own error middleware answers with a 4xx. */
+function warnOfMissing(): void {
+	if (isReleaseErrorsKnown || process.env.NODE_ENV === "production") return;
+	isReleaseErrorsKnown = true;
+	process.emitWarning(
+		"releaseErrors() of \"yieldscope/express\" isn't mounted: what a plain handler throws can be committed. Mount it before the app's own error middleware: app.use(releaseErrors()).",
+		{ code: "YS_WARN_RELEASE_ERRORS_MISSING" },
+	);
+}
+
 /**
  * Makes a middleware that opens a scope for each request: a `"request"` scope that closes when the response is
  * completely sent, and in it a `"handler"` scope that closes before the first byte. The latter is ambient behind it.
@@ -118,6 +131,7 @@ export function requestScope(
 		// the innermost router's `next`, so that its own error middleware gets it
 		const fail = (error: unknown) => void deliver(transaction, error, req.next ?? next);
 		const hold = () => {
+			warnOfMissing();
 			if (res.headersSent || exchange.hasFailed) return;
 			transaction.held = holdResponse(
 				res,
@@ -204,7 +218,9 @@ export function handler(...args: unknown[]): unknown {
 	return function handler(req: Request, res: Response, next: NextFunction): void {
 		const transaction = transactions.get(req);
 		if (transaction === undefined) {
-			next(missingMiddleware("express"));
+			const missing = missingMiddleware("express");
+			if (typeof next !== "function") throw missing; // another framework calls
+			next(missing);
 			return;
 		}
 		transaction.exchange
@@ -215,7 +231,8 @@ export function handler(...args: unknown[]): unknown {
 
 /**
  * Makes the error middleware that tells the resources of errors that no {@link handler} has seen. Mount it right before
- * the app's own, and before those of sub-routers.
+ * the app's own, and before those of sub-routers. Where it is missing and a `"handler"` resource is used, the process warns
+ * of it once, unless `NODE_ENV` is `"production"`.
  */
 export function releaseErrors(...misused: readonly never[]): ErrorRequestHandler {
 	if (misused.length > 0) {
@@ -223,6 +240,7 @@ export function releaseErrors(...misused: readonly never[]): ErrorRequestHandler
 			"Expected no arguments for releaseErrors(). It makes the middleware, and isn't one itself: app.use(releaseErrors()).",
 		);
 	}
+	isReleaseErrorsKnown = true;
 	return function releaseErrors(error, req, _res, next) {
 		const transaction = transactions.get(req);
 		if (transaction === undefined || transaction.exchange.hasFailed) next(error);

@@ -102,6 +102,9 @@ export function requestScope(options: RequestScopeOptions<[c: Context]> = {}): M
 		];
 		let before: Headers | undefined;
 		const exchange = new Exchange(defaults, `${c.req.method} ${c.req.path}`, bindings, () => {
+			// Hono before 4.9 then keeps all that follow where they can be taken back
+			c.header("Yieldscope", "", { append: true });
+			c.header("Yieldscope", undefined);
 			// a copy: those of the Node server are the very ones that go on changing
 			before = new Headers(c.newResponse(null).headers);
 		});
@@ -164,18 +167,26 @@ class Delivery {
 			});
 			return;
 		}
+		c.req.raw.signal?.addEventListener("abort", () => this.#leave(), { once: true });
 		if (completed !== undefined) {
 			this.#completed = completed;
 			const over = () => this.over();
 			completed.then(over, over);
 			return;
 		}
-		c.req.raw.signal?.addEventListener("abort", () => exchange.abandon(), { once: true });
 		try {
 			c.executionCtx.waitUntil(exchange.closed.catch(() => {}));
 		} catch {
 			// only Workers have one
 		}
+	}
+
+	/** The request's signal says that the client has gone; but Deno's also aborts when a response is completely sent. */
+	#leave(): void {
+		if (this.#isOver || (this.#isAnswered && this.#completed !== undefined)) return;
+		this.#isCancelled = this.#isAnswered;
+		this.#exchange.abandon();
+		this.over();
 	}
 
 	/** Runs stream bodies in the request's async context: `c.body` and all stream helpers go through these two. */
@@ -186,18 +197,18 @@ class Delivery {
 			const method = target[name];
 			target[name] = (data, ...rest) => {
 				if (!(data instanceof ReadableStream)) return method.call(c, data, ...rest);
-				let onEnd = () => {};
-				this.#exchange.addBody(
-					new Promise<void>((resolve) => {
-						onEnd = resolve;
-					}),
-				);
-				return method.call(c, this.#bind(data, onEnd), ...rest);
+				return method.call(c, this.#bind(data), ...rest);
 			};
 		}
 	}
 
-	#bind(stream: ReadableStream, onEnd: () => void): ReadableStream {
+	#bind(stream: ReadableStream, onEnd = () => {}): ReadableStream {
+		let settle = () => {};
+		this.#exchange.addBody(
+			new Promise<void>((resolve) => {
+				settle = resolve;
+			}),
+		);
 		const bound = bindWebStream(stream, {
 			onError: (error) => this.#exchange.failBody(error),
 			onCancel: () => {
@@ -206,7 +217,10 @@ class Delivery {
 				this.#isCancelled = true;
 				this.#exchange.abandon();
 			},
-			onEnd,
+			onEnd: () => {
+				settle();
+				onEnd();
+			},
 		});
 		this.#streams.push(bound);
 		return bound;
@@ -234,9 +248,15 @@ class Delivery {
 		const c = this.#c;
 		this.#isAnswered = true;
 		if (c.req.method === "HEAD") void c.res.body?.cancel().catch(() => {});
+		if (this.#isOver) {
+			// it comes too late
+			for (const stream of this.#unread()) void stream.cancel().catch(() => {});
+			c.res = new Response(null, c.res); // servers don't take one whose body is cancelled
+			return;
+		}
 		// an event tells; on Node, merely looking at the body halves the throughput
 		if (this.#outgoing !== undefined || this.#completed !== undefined) return;
-		if (c.req.method === "HEAD" || !c.res.body || c.req.raw.signal?.aborted) {
+		if (c.req.method === "HEAD" || !c.res.body) {
 			setTimeout(() => this.over(), 0);
 			return;
 		}
@@ -264,12 +284,11 @@ class Delivery {
 function dropResponse(c: Context, before: Headers | undefined): void {
 	const headers = new Headers(before ?? c.res.headers);
 	for (const name of [...headers.keys()]) if (isBodyHeader(name)) headers.delete(name);
-	const dropped = [...c.res.headers.keys()].filter((name) => !headers.has(name));
+	const names = new Set([...c.res.headers.keys(), ...headers.keys()]);
 	c.res = undefined; // or the next one gets all its headers
 	c.finalized = false;
-	for (const name of dropped) c.header(name, undefined); // which Hono before 4.9 keeps for itself as well
-	c.res = new Response(null, { headers });
-	c.finalized = false;
+	for (const name of names) c.header(name, undefined); // which Hono before 4.9 keeps for itself as well
+	for (const [name, value] of headers) c.header(name, value, { append: name === "set-cookie" });
 	c.status(500);
 }
 

@@ -83,7 +83,8 @@ class Same {
 
 /** Remembers something of a framework's object. */
 export interface Attachments<T> {
-	get(to: object): T | undefined;
+	/** @param to - Not even an object where another framework calls. */
+	get(to: object | undefined): T | undefined;
 	set(to: object, value: T): void;
 }
 
@@ -101,8 +102,8 @@ export function attachments<T>(): Attachments<T> {
 			this.#value = value;
 		}
 
-		static get(to: object): T | undefined {
-			return #value in to ? (to as Attached).#value : undefined;
+		static get(to: object | undefined): T | undefined {
+			return to !== undefined && #value in to ? (to as Attached).#value : undefined;
 		}
 
 		static set(to: object, value: T): void {

@@ -3,8 +3,9 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { Readable } from "node:stream";
 
-/** Before Node 24, a response that is queued behind another gets no `close` when the client goes; its socket does. */
-const needsSocket = Number(globalThis.process?.versions?.node?.split(".")[0] ?? 24) < 24;
+/** Before Node 24 and on Deno, a queued response gets no `close` when the client goes; its socket does. */
+const needsSocket =
+	"Deno" in globalThis || Number(globalThis.process?.versions?.node?.split(".")[0] ?? 24) < 24;
 const bySocket = new WeakMap<Socket, Set<() => void>>();
 
 /** Calls `callback` once, when the response is over: completely sent, or never to be. */
@@ -128,6 +129,13 @@ export function isBodyHeader(name: string): boolean {
 	return bodyHeader.test(name.toLowerCase());
 }
 
+/** The names of a response's headers, as they were written where that is kept: HTTP/2 has only lower case. */
+function writtenNames(res: ServerResponse): string[] {
+	// all outgoing messages have it, but Node documents it for requests
+	const { getRawHeaderNames = res.getHeaderNames } = res as { getRawHeaderNames?: () => string[] };
+	return getRawHeaderNames.call(res);
+}
+
 /** As Node does, for headers that make another response of it. */
 function refuseBodyHeaders(names: Iterable<string>): void {
 	if (![...names].some(isBodyHeader)) return;
@@ -170,7 +178,7 @@ export function holdResponse(
 	}
 	const guarded = new Map<string, PropertyDescriptor | undefined>();
 	const initialStatus = res.statusCode;
-	const initialHeaders = Object.entries(res.getHeaders());
+	const initialHeaders = writtenNames(res).map((name) => [name, res.getHeader(name)] as const);
 	let answered = {};
 	/** armed -> held -> open, or armed -> held -> dropped, or armed -> open */
 	let state: "armed" | "held" | "open" | "dropped" = "armed";

@@ -1,6 +1,12 @@
+import { connect } from "node:net";
 import { fileURLToPath } from "node:url";
+import type { Miniflare } from "miniflare";
 import { build, type Rolldown } from "vite";
-import { describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { Client } from "./http/client.ts";
+import { type Scenario, scenarios } from "./workerd/scenarios.ts";
+
+const GONE = "The client closed the connection before the response was complete.";
 
 const runsOnNode = !("Bun" in globalThis) && !("Deno" in globalThis);
 
@@ -29,74 +35,151 @@ async function bundle(): Promise<string> {
 	return chunk.code;
 }
 
-// miniflare is driven from Node
-describe.skipIf(!runsOnNode).each(["nodejs_als", "nodejs_compat"])("workerd with %s", (flag) => {
-	it("runs the core and the Hono adapter", { timeout: 60_000 }, async () => {
+/** A worker, for the tests of one group. */
+function worker(flags: string[]) {
+	let miniflare: Miniflare;
+	let url: URL;
+	beforeAll(async () => {
 		const { Miniflare } = await import("miniflare");
-		const miniflare = new Miniflare({
+		miniflare = new Miniflare({
 			modules: true,
 			script: await bundle(),
 			compatibilityDate: "2026-04-01",
-			compatibilityFlags: [flag],
+			compatibilityFlags: flags,
 		});
-		const get = async (path: string) => {
-			const response = await miniflare.dispatchFetch(`http://worker${path}`);
-			return [response.status, await response.text()];
-		};
-		const happened = async (lines: number) => {
-			const log: unknown[] = [];
-			for (let i = 0; i < 100 && log.length < lines; i++) {
-				const [, text] = await get("/log");
-				log.push(...(JSON.parse(text as string) as unknown[]));
-				if (log.length < lines) await new Promise((resolve) => setTimeout(resolve, 10));
-			}
-			return log;
-		};
-		try {
-			expect(await get("/core")).toEqual([200, '"core"']);
-			expect(await get("/ok")).toEqual([200, '{"ok":true}']);
-			expect(await happened(5)).toEqual([
-				"+tx",
-				"+audit",
-				"-tx:success",
-				"after",
-				"-audit:success",
-			]);
-			expect(await get("/fails")).toEqual([500, '{"error":"failed"}']);
-			expect(await happened(4)).toEqual(["+tx", "+audit", "-tx:failure", "-audit:failure"]);
-			expect(await get("/stream")).toEqual([200, "ab"]);
-			expect(await happened(5)).toEqual([
-				"+tx",
-				"-tx:success",
-				"+audit",
-				"body ends",
-				"-audit:success",
-			]);
-			const url = await miniflare.ready;
-			const failed = ["+tx", "+audit", "-tx:success", "-audit:failure"];
-			for (const path of ["/ok", "/ticks", "/empty"]) {
-				const method = path === "/empty" ? "GET" : "HEAD";
-				expect((await fetch(new URL(path, url), { method })).ok).toBe(true);
-				const lines = path === "/empty" ? 4 : 5;
-				const seen = (await happened(lines)).filter((line) => !/^(after|ticks)/.test(String(line)));
-				expect([path, ...seen]).toEqual([
-					path,
-					...["+tx", "+audit", "-tx:success", "-audit:success"],
-				]);
-			}
-			const conflict = await fetch(new URL("/conflict", url));
-			expect([conflict.status, await conflict.text()]).toEqual([500, '{"error":"conflict"}']);
-			expect([conflict.headers.get("set-cookie"), conflict.headers.get("etag")]).toEqual([
-				null,
-				null,
-			]);
-			expect(await happened(3)).toEqual(["+audit", "+conflict", "-audit:failure"]);
-			await fetch(new URL("/half", url))
-				.then((response) => response.text())
-				.catch(() => {}); // whether the client is told is the server's affair
-			expect(await happened(4)).toEqual(failed);
-		} finally {
-			await miniflare.dispose();
+		url = await miniflare.ready;
+	}, 60_000);
+	const clients: Client[] = [];
+	afterAll(async () => {
+		for (const client of clients) client.leave();
+		await miniflare.dispose();
+	});
+
+	const send = (name: string, path = "/", init: RequestInit = {}) =>
+		fetch(new URL(path, url), {
+			redirect: "manual",
+			...init,
+			headers: { ...init.headers, "x-scenario": encodeURIComponent(name) },
+		});
+	return {
+		send,
+		/** What has happened in a scenario, and how many requests are open. */
+		look: async (name: string) =>
+			(await send(name, "/", { headers: { "x-look": "" } })).json() as Promise<{
+				readonly log: readonly string[];
+				readonly open: number;
+			}>,
+		open: (name: string, gate: string) => send(name, "/", { headers: { "x-open": gate } }),
+		/** A client that can leave. */
+		connect: (name: string, ...headers: string[]) => {
+			const client = new Client(connect({ port: Number(url.port), host: url.hostname }));
+			clients.push(client);
+			const head = [`x-scenario: ${encodeURIComponent(name)}`, ...headers].join("\r\n");
+			client.send(`GET / HTTP/1.1\r\nHost: x\r\n${head}\r\n\r\n`);
+			return client;
+		},
+	};
+}
+
+const eventually = (check: () => Promise<void>) =>
+	vi.waitFor(check, { interval: 5, timeout: 4000 });
+
+// miniflare is driven from Node
+describe.skipIf(!runsOnNode).each(["nodejs_als", "nodejs_compat"])("workerd with %s", (flag) => {
+	const { send, look, open, connect } = worker([flag]);
+
+	it.each(Object.keys(scenarios))("%s", async (name) => {
+		const { request = {}, status = 200, answer, headers = {}, log } = scenarios[name] as Scenario;
+		const { path, ...init } = request;
+		const response = await send(name, path, init);
+		const text = await response.text();
+		expect(response.status).toBe(status);
+		if (answer !== undefined) {
+			expect(text).toBe(typeof answer === "string" ? answer : JSON.stringify(answer));
 		}
+		for (const [header, value] of Object.entries(headers)) {
+			expect([header, response.headers.get(header)]).toEqual([header, value]);
+		}
+		await eventually(async () => expect(await look(name)).toEqual({ log, open: 0 }));
+	});
+
+	it("tells the resources of a body that fails half-way", async () => {
+		const name = "a body that fails half-way";
+		const client = connect(name);
+		await client.until("tick");
+		await open(name, "go");
+		// whether the client is told is the runtime's affair
+		const log = ["+R", "+H", "-H", "head 200", "finally in GET /", "-R half-way"];
+		await eventually(async () => expect(await look(name)).toEqual({ log, open: 0 }));
+	});
+
+	it("keeps 20 concurrent requests apart", async () => {
+		const name = "serves handlers that know nothing of it";
+		const before = (await look(name)).log.length;
+		const responses = await Promise.all(Array.from({ length: 20 }, () => send(name)));
+		for (const response of responses) {
+			expect(await response.json()).toEqual(["R", "H", "handler"]);
+		}
+		await eventually(async () => {
+			const { log, open } = await look(name);
+			expect(open).toBe(0);
+			for (const line of ["+R", "+H", "-H", "head 200", "-R"]) {
+				expect(log.slice(before).filter((each) => each === line)).toHaveLength(20);
+			}
+		});
+	});
+});
+
+describe.skipIf(!runsOnNode)("clients that leave workerd", () => {
+	const { look, open, connect } = worker(["nodejs_compat", "enable_request_signal"]);
+
+	// nothing tells the worker before it has answered; then the runtime cancels what it doesn't send
+	it.each([
+		["before the answer", ["answers", "-H", "head 200", `-R ${GONE}`]],
+		[
+			"before the answer, and the handler fails",
+			["-H later", "-R later", "errh later", "head 500"],
+		],
+	] as const)("%s: the handler goes on by waitUntil", async (name, end) => {
+		const client = connect(name);
+		await eventually(async () => expect((await look(name)).log).toEqual(["+R", "+H"]));
+		client.leave();
+		await new Promise((resolve) => setTimeout(resolve, 50));
+		await open(name, "go");
+		await eventually(async () =>
+			expect(await look(name)).toEqual({ log: ["+R", "+H", ...end], open: 0 }),
+		);
+	});
+
+	it("in mid-stream: the signal tells, and what is open is released after abortGrace", async () => {
+		const name = "in mid-stream";
+		const client = connect(name);
+		await client.until("tick");
+		client.leave();
+		// workerd doesn't cancel the body
+		const log = ["+R", "+H", "-H", "head 200", `-R ${GONE}`];
+		await eventually(async () => expect(await look(name)).toEqual({ log, open: 0 }));
+	});
+
+	it("(negative control) in mid-stream without waitUntil: the worker is stopped, and nothing is released", async () => {
+		const name = "in mid-stream, without waitUntil";
+		const client = connect(name, "x-no-wait-until: 1");
+		await client.until("tick");
+		client.leave();
+		await new Promise((resolve) => setTimeout(resolve, 500)); // more than abortGrace
+		expect(await look(name)).toEqual({ log: ["+R", "+H", "-H", "head 200"], open: 1 });
+	});
+});
+
+describe.skipIf(!runsOnNode)("clients that leave workerd without enable_request_signal", () => {
+	const { look, connect } = worker(["nodejs_compat"]);
+
+	it("in mid-stream: nothing tells the worker, and nothing is released", async () => {
+		const name = "in mid-stream, without a signal";
+		const client = connect(name);
+		await client.until("tick");
+		client.leave();
+		await new Promise((resolve) => setTimeout(resolve, 500));
+		expect(await look(name)).toEqual({ log: ["+R", "+H", "-H", "head 200"], open: 1 });
 	});
 });

@@ -1,13 +1,13 @@
 import { describe, expect, it } from "vitest";
 import { AcquireAbortedError, currentScope, use } from "../../src/index.ts";
 import { gate } from "../support.ts";
-import { bare, eventually, kits, onNode, plain, route, stage, textOf, where } from "./kits.ts";
+import { bare, eventually, kits, plain, route, stage, textOf, where } from "./kits.ts";
 
 const GONE = "The client closed the connection before the response was complete.";
 
-// Bun and Deno have their own servers behind node:http; there, only Hono's app.request() is tested
-describe.skipIf(!onNode).each(kits)("clients that leave $name", (kit) => {
+describe.each(kits)("clients that leave $name", (kit) => {
 	const scene = stage(kit);
+	const { sent } = kit;
 
 	it("before the answer: the handler goes on, and what it answers is committed", async () => {
 		const { log, R, H, open } = scene();
@@ -38,6 +38,44 @@ describe.skipIf(!onNode).each(kits)("clients that leave $name", (kit) => {
 			"-H",
 			"-R",
 		]);
+	});
+
+	it("before the answer: a stream that comes too late is ended", async () => {
+		const { log, R, H, open } = scene();
+		const work = gate();
+		async function* chunks() {
+			try {
+				for (;;) {
+					yield "x";
+					await new Promise(setImmediate);
+				}
+			} finally {
+				log.push("finally");
+			}
+		}
+		const site = await open({
+			"/": route({ r: R, h: H }, async () => {
+				await work.promise;
+				return { chunks: chunks() };
+			}),
+		});
+		const client = site.connect();
+		client.get("/");
+		await eventually(() => expect(log).toEqual(["+R", "+H"]));
+		client.leave();
+		await eventually(() => expect(log).toContain("gone"));
+		work.open();
+		await site.idle();
+		const ends = {
+			express: [expect.stringMatching(/^-H \S/), expect.stringMatching(/^-R \S/)],
+			koa: ["-H", "-R"], // which doesn't begin with it
+			hono: ["-H", `-R ${GONE}`],
+		}[kit.framework];
+		expect(log.filter((line) => /^[-+]/.test(line))).toEqual(["+R", "+H", ...ends]);
+		// who pipes by hand when all is over, and doesn't wait for it, isn't waited for either
+		if (kit.framework !== "hono") return;
+		expect(log).toContain("finally");
+		expect(log.indexOf("finally")).toBeLessThan(log.indexOf(`-R ${GONE}`));
 	});
 
 	it("before the answer: the resources get what the handler throws later", async () => {
@@ -175,7 +213,7 @@ describe.skipIf(!onNode).each(kits)("clients that leave $name", (kit) => {
 					await new Promise(setImmediate);
 				}
 			} finally {
-				log.push(`finally in ${where()}, aborted: ${currentScope().signal.aborted}`);
+				log.push(`finally in ${where()}`);
 			}
 		}
 		const site = await open({ "/": route({ r: R, h: H }, () => ({ chunks: chunks() })) });
@@ -193,7 +231,9 @@ describe.skipIf(!onNode).each(kits)("clients that leave $name", (kit) => {
 			`-R ${GONE}`,
 		]);
 		expect(log.indexOf(`-R ${GONE}`)).toBe(log.length - 1);
-		expect(log.find((line) => line.startsWith("finally"))).toMatch(/^finally in GET \//);
+		// Deno loses the context of a generator whose return() comes while its next() is running
+		const place = "Deno" in globalThis && kit.server === "node:http" ? "nowhere" : "GET /";
+		expect(log).toContain(`finally in ${place}`);
 		channel.splice(0); // Koa 3 reports a premature close
 	});
 
@@ -214,11 +254,12 @@ describe.skipIf(!onNode).each(kits)("clients that leave $name", (kit) => {
 		client.get("/");
 		await client.until("data: 1");
 		client.leave();
-		await eventually(() => expect(log).toContain(`-R ${GONE}`));
-		expect(log).toEqual([
-			...["+R", "+H", "-H", "head 200", "gone"],
-			...[`aborted ${GONE}`, `-R ${GONE}`],
-		]);
+		await eventually(() => expect(log).toContain(`aborted ${GONE}`));
+		await site.idle();
+		expect(log.slice(0, 6)).toEqual(["+R", "+H", "-H", "head 200", "gone", `aborted ${GONE}`]);
+		// Deno lets Koa 3 end a response that nobody gets any more
+		const end = "Deno" in globalThis && kit.name === "koa" ? "-R" : `-R ${GONE}`;
+		expect(log.slice(6)).toEqual([end]);
 		channel.splice(0); // Koa 3 reports a premature close
 	});
 
@@ -350,56 +391,64 @@ describe.skipIf(!onNode).each(kits)("clients that leave $name", (kit) => {
 		await client.until('"all"');
 		client.leave();
 		await site.idle();
-		expect(log).toEqual(["+R", "head 200", "sent", "-R"]);
+		expect(log).toEqual(["+R", "head 200", ...sent, "-R"]);
 	});
 
-	it("with two pipelined requests open: both are released", async () => {
-		const { log, traced, open } = scene();
-		const one = traced("1", "request");
-		const two = traced("2", "request");
-		const work = gate();
-		const site = await open({
-			"/1": route({ one }, async () => {
-				await work.promise;
-				return { json: "one" };
-			}),
-			"/2": route({ two }, () => {
-				log.push("second answered");
-				return { json: "two" };
-			}),
-		});
-		const client = site.connect();
-		client.get("/1");
-		client.get("/2");
-		await eventually(() => expect(log).toContain("second answered"));
-		await new Promise(setImmediate);
-		client.leave();
-		await eventually(() => expect(log).toContain("gone"));
-		work.open();
-		await site.idle();
-		expect(log.filter((line) => /^[-+]/.test(line)).sort()).toEqual(["+1", "+2", "-1", "-2"]);
-	});
-
-	it("runs `close` listeners in the request's scope", async () => {
-		const { log, R, open } = scene();
-		const site = await open(
-			{
-				"/": bare((call) => {
-					call.onClose(() => void use(R).then(log.push.bind(log), (e) => log.push(textOf(e))));
-					call.onClose(() => log.push(`close in ${where()}`));
-					return new Promise<never>(() => {});
+	// other servers don't hand out a request before the one ahead of it is answered
+	it.skipIf(kit.server !== "node:http")(
+		"with two pipelined requests open: both are released",
+		async () => {
+			const { log, traced, open } = scene();
+			const one = traced("1", "request");
+			const two = traced("2", "request");
+			const work = gate();
+			const site = await open({
+				"/1": route({ one }, async () => {
+					await work.promise;
+					return { json: "one" };
 				}),
-			},
-			{ options: { abortGrace: 20 } },
-		);
-		const client = site.connect();
-		client.get("/");
-		await eventually(() => expect(site.app().children).toHaveLength(1));
-		client.leave();
-		await eventually(() => expect(log).toContain("gone"));
-		await site.idle();
-		expect(log.find((line) => line.startsWith("close in"))).toBe("close in handler");
-	});
+				"/2": route({ two }, () => {
+					log.push("second answered");
+					return { json: "two" };
+				}),
+			});
+			const client = site.connect();
+			client.get("/1");
+			client.get("/2");
+			await eventually(() => expect(log).toContain("second answered"));
+			await new Promise(setImmediate);
+			client.leave();
+			await eventually(() => expect(log).toContain("gone"));
+			work.open();
+			await site.idle();
+			expect(log.filter((line) => /^[-+]/.test(line)).sort()).toEqual(["+1", "+2", "-1", "-2"]);
+		},
+	);
+
+	// other servers give Hono no response to listen to
+	it.skipIf(kit.server !== "node:http")(
+		"runs `close` listeners in the request's scope",
+		async () => {
+			const { log, R, open } = scene();
+			const site = await open(
+				{
+					"/": bare((call) => {
+						call.onClose(() => void use(R).then(log.push.bind(log), (e) => log.push(textOf(e))));
+						call.onClose(() => log.push(`close in ${where()}`));
+						return new Promise<never>(() => {});
+					}),
+				},
+				{ options: { abortGrace: 20 } },
+			);
+			const client = site.connect();
+			client.get("/");
+			await eventually(() => expect(site.app().children).toHaveLength(1));
+			client.leave();
+			await eventually(() => expect(log).toContain("gone"));
+			await site.idle();
+			expect(log.find((line) => line.startsWith("close in"))).toBe("close in handler");
+		},
+	);
 
 	it("after an exception that the process survived: the scope is the request's own", async () => {
 		const { log, traced, open } = scene();
@@ -422,7 +471,7 @@ describe.skipIf(!onNode).each(kits)("clients that leave $name", (kit) => {
 		client.leave();
 		await eventually(() => expect(log).toContain("gone"));
 		await site.idle();
-		expect(log).toEqual(["+1", "head 200", "sent", "-1", "+2", "gone", `-2 ${GONE}`]);
+		expect(log).toEqual(["+1", "head 200", ...sent, "-1", "+2", "gone", `-2 ${GONE}`]);
 	});
 });
 

@@ -24,7 +24,6 @@ import {
 	httpError,
 	type Kit,
 	kits,
-	onNode,
 	route,
 	type Scene,
 	stage,
@@ -39,8 +38,7 @@ const expressKits = [express5, express4, express4Oldest].map((express, i) => {
 	return { kit, name: kit.name, express };
 });
 
-// Bun and Deno have their own servers behind node:http; there, only Hono's app.request() is tested
-describe.skipIf(!onNode).each(expressKits)("what only $name has", ({ kit, express }) => {
+describe.each(expressKits)("what only $name has", ({ kit, express }) => {
 	const scene = stage(kit);
 	let folder: string;
 	let file: string;
@@ -102,6 +100,34 @@ describe.skipIf(!onNode).each(expressKits)("what only $name has", ({ kit, expres
 		expect([response.status, await response.text()]).toEqual([409, '{"error":"conflict"}']);
 		await failed.promise;
 		await its.idle();
+	});
+
+	it("takes a dropped response back to the headers that were there before, as they were written", async () => {
+		const its = scene();
+		const server = await site(its, (app) => {
+			app.use((_req, res, next) => {
+				res.setHeader("X-Request-ID", "7");
+				res.append("Set-Cookie", ["a=1", "b=2"]);
+				next();
+			});
+			app.get(
+				"/",
+				handler({ h: failing(its) }, (_values, _req, res) => {
+					res.set("x-request-id", "8").set("X-Order", "7").json({ ok: true });
+				}),
+			);
+		});
+		const client = server.connect();
+		client.get("/");
+		await client.until('{"error":"conflict"}');
+		const head = client.received.split("\r\n");
+		const names = /^(?:x-|set-cookie)/i;
+		expect(head.filter((line) => names.test(line)).sort()).toEqual([
+			"Set-Cookie: a=1",
+			"Set-Cookie: b=2",
+			"X-Powered-By: Express",
+			"X-Request-ID: 7",
+		]);
 	});
 
 	const answers: Record<string, (res: Response, req: Request, next: NextFunction) => unknown> = {

@@ -6,22 +6,11 @@ import * as forHono from "../../src/hono.ts";
 import { currentScope, InvalidArgumentError, use } from "../../src/index.ts";
 import * as forKoa from "../../src/koa.ts";
 import { gate } from "../support.ts";
-import {
-	bare,
-	eventually,
-	httpError,
-	kits,
-	onNode,
-	plain,
-	route,
-	stage,
-	textOf,
-	where,
-} from "./kits.ts";
+import { bare, eventually, httpError, kits, plain, route, stage, textOf, where } from "./kits.ts";
 
-// Bun and Deno have their own servers behind node:http; there, only Hono's app.request() is tested
-describe.skipIf(!onNode).each(kits)("failures on $name", (kit) => {
+describe.each(kits)("failures on $name", (kit) => {
 	const scene = stage(kit);
+	const { sent } = kit;
 
 	it("releases everything with the error before the app's error handler answers", async () => {
 		const { log, R, H, open } = scene();
@@ -42,7 +31,7 @@ describe.skipIf(!onNode).each(kits)("failures on $name", (kit) => {
 			"-R boom",
 			"errh boom",
 			"head 500",
-			"sent",
+			...sent,
 		]);
 	});
 
@@ -58,7 +47,7 @@ describe.skipIf(!onNode).each(kits)("failures on $name", (kit) => {
 		const response = await site.fetch("/");
 		expect([response.status, await response.json()]).toEqual([500, { error: "boom" }]);
 		await site.idle();
-		expect(log).toEqual(["+R", "+H", "-H boom", "-R boom", "errh boom", "head 500", "sent"]);
+		expect(log).toEqual(["+R", "+H", "-H boom", "-R boom", "errh boom", "head 500", ...sent]);
 	});
 
 	it("does so in sub-routers", async () => {
@@ -87,12 +76,12 @@ describe.skipIf(!onNode).each(kits)("failures on $name", (kit) => {
 			"-R boom",
 			"errh boom",
 			"head 500",
-			"sent",
+			...sent,
 			"+R",
 			"-R boom",
 			"errh boom",
 			"head 500",
-			"sent",
+			...sent,
 		]);
 	});
 
@@ -115,7 +104,7 @@ describe.skipIf(!onNode).each(kits)("failures on $name", (kit) => {
 		const response = await site.fetch("/");
 		expect([response.status, await response.json()]).toEqual([418, { error: "teapot" }]);
 		await site.idle();
-		expect(log).toEqual(["+R", "+H", "-H teapot", "-R teapot", "errh teapot", "head 418", "sent"]);
+		expect(log).toEqual(["+R", "+H", "-H teapot", "-R teapot", "errh teapot", "head 418", ...sent]);
 		expect(seen[0]).toBe(error);
 	});
 
@@ -130,7 +119,7 @@ describe.skipIf(!onNode).each(kits)("failures on $name", (kit) => {
 		const response = await site.fetch("/");
 		expect([response.status, await response.json()]).toEqual([409, { error: "conflict" }]);
 		await site.idle();
-		expect(log).toEqual(["+R", "+H", "-H", "-R conflict", "errh conflict", "head 409", "sent"]);
+		expect(log).toEqual(["+R", "+H", "-H", "-R conflict", "errh conflict", "head 409", ...sent]);
 	});
 
 	it("drops it for handlers that know nothing of it, too", async () => {
@@ -150,7 +139,7 @@ describe.skipIf(!onNode).each(kits)("failures on $name", (kit) => {
 		const response = await site.fetch("/");
 		expect([response.status, await response.json()]).toEqual([409, { error: "conflict" }]);
 		await site.idle();
-		expect(log).toEqual(["+R", "+H", "-H", "-R conflict", "errh conflict", "head 409", "sent"]);
+		expect(log).toEqual(["+R", "+H", "-H", "-R conflict", "errh conflict", "head 409", ...sent]);
 	});
 
 	it("leaves nothing of a dropped response in headers or body", async () => {
@@ -180,10 +169,12 @@ describe.skipIf(!onNode).each(kits)("failures on $name", (kit) => {
 		expect([null, String(text.length)]).toContain(response.headers.get("content-length"));
 		expect(response.headers.get("content-type")).toMatch(/^application\/json/);
 		for (const name of Object.keys(headers)) {
-			expect(response.headers.get(name)).not.toBe(headers[name as keyof typeof headers]);
+			const own = name === "ETag" && kit.framework === "express" ? expect.any(String) : null;
+			expect([name, response.headers.get(name)]).toEqual([name, own]);
 		}
+		expect(response.headers.get("etag")).not.toBe(headers.ETag);
 		await site.idle();
-		expect(log).toEqual(["+H", "-H", "errh conflict", "head 409", "sent"]);
+		expect(log).toEqual(["+H", "-H", "errh conflict", "head 409", ...sent]);
 	});
 
 	it("ends a stream that is dropped with its response, none of it sent", async () => {
@@ -213,7 +204,7 @@ describe.skipIf(!onNode).each(kits)("failures on $name", (kit) => {
 			"-R conflict",
 			"errh conflict",
 			"head 409",
-			"sent",
+			...sent,
 		]);
 	});
 
@@ -258,7 +249,7 @@ describe.skipIf(!onNode).each(kits)("failures on $name", (kit) => {
 				"-R conflict",
 				"errh conflict",
 				"head 409",
-				"sent",
+				...sent,
 			]);
 		},
 	);
@@ -284,7 +275,7 @@ describe.skipIf(!onNode).each(kits)("failures on $name", (kit) => {
 		const response = await site.fetch("/");
 		expect([response.status, await response.json()]).toEqual([409, { error: "conflict" }]);
 		await site.idle();
-		expect(log).toEqual(["+R", "+H", "-H", "-R conflict", "errh conflict", "head 409", "sent"]);
+		expect(log).toEqual(["+R", "+H", "-H", "-R conflict", "errh conflict", "head 409", ...sent]);
 	});
 
 	it("lets a resource translate the error, which decides the status", async () => {
@@ -310,7 +301,7 @@ describe.skipIf(!onNode).each(kits)("failures on $name", (kit) => {
 			"-R no such order",
 			"errh no such order",
 			"head 404",
-			"sent",
+			...sent,
 		]);
 		expect((seen[0] as Error).cause).toBe(raw);
 	});
@@ -333,7 +324,7 @@ describe.skipIf(!onNode).each(kits)("failures on $name", (kit) => {
 			"-R ECONNREFUSED",
 			"errh database down",
 			"head 503",
-			"sent",
+			...sent,
 		]);
 	});
 
@@ -349,7 +340,7 @@ describe.skipIf(!onNode).each(kits)("failures on $name", (kit) => {
 		const response = await site.fetch("/");
 		expect([response.status, await response.json()]).toEqual([409, { error: "translated" }]);
 		await site.idle();
-		expect(log).toEqual(["+R", "+H", "-H", "-R 23505", "errh translated", "head 409", "sent"]);
+		expect(log).toEqual(["+R", "+H", "-H", "-R 23505", "errh translated", "head 409", ...sent]);
 	});
 
 	it("shows the framework the work's error, and reports those of callbacks", async () => {
@@ -365,7 +356,7 @@ describe.skipIf(!onNode).each(kits)("failures on $name", (kit) => {
 		const response = await site.fetch("/");
 		expect([response.status, await response.json()]).toEqual([418, { error: "teapot" }]);
 		await site.idle();
-		expect(log).toEqual(["+H", "-H teapot", "errh teapot", "head 418", "sent"]);
+		expect(log).toEqual(["+H", "-H teapot", "errh teapot", "head 418", ...sent]);
 		expect(reported.splice(0)).toEqual([new Error("cleanup")]);
 	});
 
@@ -382,7 +373,7 @@ describe.skipIf(!onNode).each(kits)("failures on $name", (kit) => {
 		const response = await site.fetch("/");
 		expect([response.status, await response.json()]).toEqual([409, { error: "cleanup" }]);
 		await site.idle();
-		expect(log).toEqual(["+R", "-R cleanup", "errh cleanup", "head 409", "sent"]);
+		expect(log).toEqual(["+R", "-R cleanup", "errh cleanup", "head 409", ...sent]);
 	});
 
 	it("releases what was acquired when a setup fails", async () => {
@@ -407,7 +398,7 @@ describe.skipIf(!onNode).each(kits)("failures on $name", (kit) => {
 			"-R no connection",
 			"errh no connection",
 			"head 503",
-			"sent",
+			...sent,
 		]);
 	});
 
@@ -432,7 +423,7 @@ describe.skipIf(!onNode).each(kits)("failures on $name", (kit) => {
 			"-R who are you",
 			"errh who are you",
 			"head 401",
-			"sent",
+			...sent,
 		]);
 	});
 
@@ -460,7 +451,7 @@ describe.skipIf(!onNode).each(kits)("failures on $name", (kit) => {
 				`-R ${String(thrown)}`,
 				expect.stringContaining(`${String(thrown)}`),
 				"head 500",
-				"sent",
+				...sent,
 			]);
 			// bare Express takes next(undefined) for "go on": there, only handler() can know
 			if (kit.framework === "express" && !thrown) return;
@@ -471,7 +462,7 @@ describe.skipIf(!onNode).each(kits)("failures on $name", (kit) => {
 				`-R ${String(thrown)}`,
 				expect.stringContaining(`${String(thrown)}`),
 				"head 500",
-				"sent",
+				...sent,
 			]);
 		},
 	);
@@ -490,7 +481,7 @@ describe.skipIf(!onNode).each(kits)("failures on $name", (kit) => {
 		await site.idle();
 		// Koa's error middleware stands outside
 		const place = kit.framework === "koa" ? "nowhere" : "GET /";
-		expect(log).toEqual(["+R", "-R boom", "errh boom", `errh in ${place}`, "head 500", "sent"]);
+		expect(log).toEqual(["+R", "-R boom", "errh boom", `errh in ${place}`, "head 500", ...sent]);
 	});
 
 	it("reports the error of a release after the response, which stays", async () => {
@@ -505,7 +496,7 @@ describe.skipIf(!onNode).each(kits)("failures on $name", (kit) => {
 		const response = await site.fetch("/");
 		expect([response.status, await response.json()]).toEqual([200, { ok: true }]);
 		await site.idle();
-		expect(log).toEqual(["+S", "+R", "+H", "-H", "head 200", "sent", "-R", "-S late"]);
+		expect(log).toEqual(["+S", "+R", "+H", "-H", "head 200", ...sent, "-R", "-S late"]);
 		const late = kit.framework === "koa" ? channel.splice(0) : reported.splice(0);
 		expect(late.map(textOf)).toEqual(["late"]);
 	});
@@ -520,7 +511,7 @@ describe.skipIf(!onNode).each(kits)("failures on $name", (kit) => {
 				error: `Cannot run this handler(): the request has no scope. Mount requestScope() of "yieldscope/${kit.framework}" before the routes: app.use(requestScope()).`,
 			},
 		]);
-		expect(log).toEqual([expect.stringMatching(/^errh Cannot run/), "head 500", "sent"]);
+		expect(log).toEqual([expect.stringMatching(/^errh Cannot run/), "head 500", ...sent]);
 	});
 
 	it("passes on what making the bindings throws", async () => {
@@ -537,7 +528,7 @@ describe.skipIf(!onNode).each(kits)("failures on $name", (kit) => {
 		);
 		const response = await site.fetch("/");
 		expect([response.status, await response.json()]).toEqual([400, { error: "no tenant" }]);
-		expect(log).toEqual(["errh no tenant", "head 400", "sent"]);
+		expect(log).toEqual(["errh no tenant", "head 400", ...sent]);
 	});
 
 	it("tells of a task's failure before the response", async () => {
@@ -553,7 +544,7 @@ describe.skipIf(!onNode).each(kits)("failures on $name", (kit) => {
 		const response = await site.fetch("/");
 		expect([response.status, await response.json()]).toEqual([502, { error: "task" }]);
 		await site.idle();
-		expect(log).toEqual(["+R", "-R task", "errh task", "head 502", "sent"]);
+		expect(log).toEqual(["+R", "-R task", "errh task", "head 502", ...sent]);
 	});
 });
 

@@ -6,6 +6,7 @@ import { getRequestListener } from "@hono/node-server";
 import { Hono } from "hono";
 import { HTTPException } from "hono/http-exception";
 import { stream, streamSSE, streamText } from "hono/streaming";
+import { Hono as OldestHono } from "hono-oldest";
 import { describe, expect, it } from "vitest";
 import { HttpContext, HttpRequest, handler, releaseErrors, requestScope } from "../../src/hono.ts";
 import { currentScope, resource, use } from "../../src/index.ts";
@@ -15,7 +16,6 @@ import {
 	httpError,
 	type Kit,
 	kits,
-	onNode,
 	route,
 	type Scene,
 	stage,
@@ -83,7 +83,7 @@ describe("Hono's app.request(), on every runtime", () => {
 		expect(log).toEqual(["+R", "+H", "-H", "-R conflict", "errh conflict"]);
 	});
 
-	it.runIf(onNode)("takes back the handler's headers behind a server, too", async () => {
+	it("takes back the handler's headers behind a server, too", async () => {
 		const its = scene();
 		const H = its.traced("H", "handler", {
 			success: () => {
@@ -118,6 +118,53 @@ describe("Hono's app.request(), on every runtime", () => {
 			node.close();
 		}
 	});
+
+	it.each([
+		["the newest", Hono],
+		["the oldest", OldestHono],
+	])(
+		"keeps what the error handler adds to a dropped response, and nothing else: %s",
+		async (_name, App) => {
+			const its = scene();
+			const H = its.traced("H", "handler", {
+				success: () => {
+					throw httpError(409, "conflict");
+				},
+			});
+			const server = new App();
+			server.use("/cookie", async (c, next) => {
+				c.header("Set-Cookie", "middleware=1", { append: true });
+				await next();
+			});
+			server.use(scoped(its));
+			server.get(
+				"*",
+				handler({ h: H }, (_values, c) => {
+					c.header("X-Handler", "1");
+					if (c.req.path === "/cookie") c.header("Set-Cookie", "order=7", { append: true });
+					return c.json({ ok: true }, 201, { ETag: '"1"' });
+				}),
+			);
+			server.onError(
+				releaseErrors((error, c) => {
+					c.header("Set-Cookie", "error=1", { append: true });
+					c.header("Set-Cookie", "error=2", { append: true });
+					return c.text(error.message, 409, { "X-Error": "1" });
+				}),
+			);
+			for (const [path, cookies] of [
+				["/cookie", ["middleware=1", "error=1", "error=2"]],
+				["/", ["error=1", "error=2"]],
+			] as const) {
+				const { status, headers } = await server.request(path);
+				expect([path, status, headers.getSetCookie()]).toEqual([path, 409, cookies]);
+				expect([...headers.keys()].filter((name) => name !== "set-cookie")).toEqual([
+					"content-type",
+					"x-error",
+				]);
+			}
+		},
+	);
 
 	it("refuses releaseErrors without the app's error handler", () => {
 		expect(() => Reflect.apply(releaseErrors, undefined, [])).toThrow(
@@ -454,8 +501,7 @@ describe("Hono's app.request(), on every runtime", () => {
 	});
 });
 
-// Bun and Deno have servers of their own, which node-server doesn't run on
-describe.skipIf(!onNode)("Hono on @hono/node-server", () => {
+describe("Hono on @hono/node-server", () => {
 	const scene = stage(kit);
 
 	it("tells a stream helper's onAbort of a client that leaves, in context", async () => {

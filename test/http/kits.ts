@@ -1,5 +1,5 @@
-import { createServer, type RequestListener, type Server, type ServerResponse } from "node:http";
-import { type AddressInfo, connect, type Socket } from "node:net";
+import type { RequestListener, ServerResponse } from "node:http";
+import { connect } from "node:net";
 import { pipeline, Readable } from "node:stream";
 import { getRequestListener } from "@hono/node-server";
 import type { Response as ExpressResponse, IRouter, NextFunction, Request } from "express";
@@ -28,9 +28,8 @@ import {
 	type Values,
 } from "../../src/index.ts";
 import * as forKoa from "../../src/koa.ts";
-
-/** Bun and Deno have `node:http` in their own way; there, only what runs without it is tested. */
-export const onNode = !("Bun" in globalThis) && !("Deno" in globalThis);
+import { Client } from "./client.ts";
+import { type Listening, listen, listenOwn, ownServer } from "./server.ts";
 
 /** An answer, in no framework's terms. */
 export type Reply =
@@ -113,15 +112,22 @@ interface Plan extends Setup {
 	readonly onReleaseError: (error: unknown) => void;
 }
 
-/** One framework. */
+/** One framework, on one server. */
 export interface Kit {
 	readonly name: string;
 	readonly framework: "express" | "koa" | "hono";
+	/** Its server: `node:http`, or the runtime's own. */
+	readonly server: "node:http" | "Bun.serve" | "Deno.serve";
+	/** How a trace says that a response is completely sent, where the server tells that. */
+	readonly sent: readonly string[];
+	/** How it says that the server has cut a connection: Bun's says nothing, Deno's no more than that it is over. */
+	readonly cut: readonly string[];
 	/** Sends web streams by itself. */
 	readonly web: boolean;
 	/** Lets routes write to the server's own response. */
 	readonly direct: boolean;
-	create(plan: Plan): RequestListener;
+	/** Makes what its server serves. */
+	create(plan: Plan): RequestListener | Hono;
 }
 
 /** What an error says, whatever was thrown. */
@@ -162,6 +168,8 @@ export function webStreamOf(chunks: AsyncIterable<string>): ReadableStream<Uint8
 function scopeOptions(plan: Plan): RequestScopeOptions<unknown[]> {
 	return { ...plan.options, parent: plan.app, onReleaseError: plan.onReleaseError };
 }
+
+const nodeServer = { server: "node:http", sent: ["sent"], cut: ["gone"] } as const;
 
 function expressKit(name: string, express: typeof express5): Kit {
 	const send = async (res: ExpressResponse, reply: Reply, next: NextFunction) => {
@@ -208,6 +216,7 @@ function expressKit(name: string, express: typeof express5): Kit {
 	return {
 		name,
 		framework: "express",
+		...nodeServer,
 		web: true,
 		direct: true,
 		create(plan) {
@@ -288,6 +297,7 @@ function koaKit(name: string, Koa: typeof Koa3, web: boolean): Kit {
 	return {
 		name,
 		framework: "koa",
+		...nodeServer,
 		web,
 		direct: true,
 		create(plan) {
@@ -339,13 +349,20 @@ function koaKit(name: string, Koa: typeof Koa3, web: boolean): Kit {
 	};
 }
 
+/** On the runtime's own server where there is one: the responses that @hono/node-server makes are only good for itself. */
 function honoKit(name: string, App: typeof Hono): Kit {
+	const common = { framework: "hono", web: true, direct: false } as const;
+	if (ownServer === undefined) {
+		const create: Kit["create"] = (plan) => getRequestListener(honoApp(plan, App).fetch);
+		return { ...common, ...nodeServer, name, create };
+	}
 	return {
-		name,
-		framework: "hono",
-		web: true,
-		direct: false,
-		create: (plan) => getRequestListener(honoApp(plan, App).fetch),
+		...common,
+		name: `${name} on ${ownServer}`,
+		server: ownServer,
+		sent: ownServer === "Bun.serve" ? [] : ["sent"],
+		cut: ownServer === "Bun.serve" ? [] : ["sent"],
+		create: (plan) => honoApp(plan, App),
 	};
 }
 
@@ -440,7 +457,6 @@ export const kits: readonly Kit[] = [
 /** A running server. */
 interface Site {
 	readonly port: number;
-	readonly server: Server;
 	readonly url: string;
 	fetch(path: string, init?: RequestInit): Promise<Response>;
 	/** Opens a connection of its own, to send and to leave at will. */
@@ -515,23 +531,15 @@ export function stage(kit: Kit): () => Scene {
 				},
 				{ name, lifetime },
 			);
-		const serve = async (listener: RequestListener): Promise<Site> => {
-			const server = createServer((req, res) => {
-				watch(res, log);
-				listener(req, res);
-			});
-			await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-			const { port } = server.address() as AddressInfo;
-			const clients: Client[] = [];
+		const clients: Client[] = [];
+		const siteOf = ({ port, close }: Listening): Site => {
 			cleanups.push(async () => {
 				for (const client of clients) client.leave();
-				server.closeAllConnections();
-				await new Promise((resolve) => server.close(resolve));
+				await close();
 			});
 			const url = `http://127.0.0.1:${port}`;
 			return {
 				port,
-				server,
 				url,
 				idle,
 				app: () => app.inspect(),
@@ -543,6 +551,12 @@ export function stage(kit: Kit): () => Scene {
 				},
 			};
 		};
+		const serve = async (served: RequestListener | Hono) =>
+			siteOf(
+				typeof served === "function"
+					? await listen(served, log)
+					: await listenOwn(served, log, () => clients.some(({ hasLeft }) => hasLeft)),
+			);
 		const plan = { log, channel, app, onReleaseError };
 		return {
 			log,
@@ -563,96 +577,4 @@ export function stage(kit: Kit): () => Scene {
 /** Waits until `check` passes. */
 export function eventually(check: () => void): Promise<void> {
 	return vi.waitFor(check, { interval: 2, timeout: 4000 });
-}
-
-/** Logs the head of a response, and whether it was completely sent. */
-function watch(res: ServerResponse, log: string[]): void {
-	const writeHead = res.writeHead as (...args: unknown[]) => ServerResponse;
-	let finished = false;
-	res.writeHead = (...args: unknown[]) => {
-		log.push(`head ${String(args[0])}`);
-		return writeHead.apply(res, args);
-	};
-	res.on("finish", () => {
-		finished = true;
-		log.push("sent");
-	});
-	res.on("close", () => {
-		if (!finished) log.push("gone");
-	});
-}
-
-/** A connection that sends what it is told, and leaves when it is told. */
-class Client {
-	readonly #socket: Socket;
-	readonly #closed: Promise<void>;
-	#received = "";
-	#isClosed = false;
-	#wake: () => void = () => {};
-
-	constructor(socket: Socket) {
-		this.#socket = socket;
-		socket.setEncoding("latin1");
-		socket.on("data", (text: string) => {
-			this.#received += text;
-			this.#wake();
-		});
-		socket.on("error", () => {}); // the server cuts connections; `close` follows
-		this.#closed = new Promise((resolve) => {
-			socket.on("close", () => {
-				this.#isClosed = true;
-				this.#wake();
-				resolve();
-			});
-		});
-	}
-
-	get received(): string {
-		return this.#received;
-	}
-
-	/** Sends requests as they are. */
-	send(text: string): void {
-		this.#socket.write(text);
-	}
-
-	/** Sends a request without a body. */
-	get(path: string, method = "GET"): void {
-		this.send(`${method} ${path} HTTP/1.1\r\nHost: x\r\n\r\n`);
-	}
-
-	/** Waits until `text` has come. */
-	async until(text: string | RegExp): Promise<void> {
-		const has = () =>
-			typeof text === "string" ? this.#received.includes(text) : text.test(this.#received);
-		while (!has()) {
-			if (this.#isClosed) throw new Error(`closed after ${JSON.stringify(this.#received)}`);
-			await new Promise<void>((resolve) => {
-				this.#wake = resolve;
-			});
-		}
-	}
-
-	/** Waits until the server has closed the connection. */
-	closed(): Promise<void> {
-		return this.#closed;
-	}
-
-	pause(): void {
-		this.#socket.pause();
-	}
-
-	resume(): void {
-		this.#socket.resume();
-	}
-
-	/** Says that no more requests will come. */
-	halfClose(): void {
-		this.#socket.end();
-	}
-
-	/** Goes away without a word. */
-	leave(): void {
-		this.#socket.destroy();
-	}
 }

@@ -8,14 +8,13 @@ import { describe, expect, it } from "vitest";
 import { resource, use } from "../../src/index.ts";
 import { HttpContext, HttpRequest, HttpResponse, handler, requestScope } from "../../src/koa.ts";
 import { gate } from "../support.ts";
-import { eventually, httpError, kits, onNode, type Scene, stage, textOf, where } from "./kits.ts";
+import { eventually, httpError, kits, type Scene, stage, textOf, where } from "./kits.ts";
 
 const koaKits = kits
 	.filter((kit) => kit.name === "koa" || kit.name === "koa2")
 	.map((kit) => ({ kit, name: kit.name, Koa: kit.name === "koa" ? Koa3 : Koa2 }));
 
-// Bun and Deno have their own servers behind node:http; there, only Hono's app.request() is tested
-describe.skipIf(!onNode).each(koaKits)("what only $name has", ({ kit, Koa }) => {
+describe.each(koaKits)("what only $name has", ({ kit, Koa }) => {
 	const scene = stage(kit);
 
 	const scoped = ({ app, reported }: Scene) =>
