@@ -51,8 +51,11 @@ export function withScope<R>(
 	first: ScopeOptions | ((scope: Scope) => R),
 	second?: (scope: Scope) => R,
 ): Promise<Awaited<R>> {
-	if (typeof first === "function") return runInScope({}, first);
-	return runInScope(first, second as (scope: Scope) => R); // it checks
+	const result =
+		typeof first === "function"
+			? runInScope({}, first, withScope)
+			: runInScope(first, second as (scope: Scope) => R, withScope); // it checks
+	return result; // JavaScriptCore makes no frame for what ends in `return` and a call: detectLeaks() looks for it
 }
 
 /**
@@ -99,8 +102,11 @@ export function withScopeSync<R>(
 	first: SyncScopeOptions | ((scope: SyncScope) => R),
 	second?: (scope: SyncScope) => R,
 ): R {
-	if (typeof first === "function") return runInSyncScope({}, first);
-	return runInSyncScope(first, second as (scope: SyncScope) => R); // it checks
+	const result =
+		typeof first === "function"
+			? runInSyncScope({}, first, withScopeSync)
+			: runInSyncScope(first, second as (scope: SyncScope) => R, withScopeSync); // it checks
+	return result; // as in withScope
 }
 
 /**
@@ -126,7 +132,7 @@ export function withScopeSync<R>(
  * ```
  */
 export function openScope(options?: ScopeOptions): Scope {
-	return new Scope(options);
+	return new Scope(options, openScope, true);
 }
 
 /**
@@ -152,7 +158,7 @@ export function openScope(options?: ScopeOptions): Scope {
  * ```
  */
 export function openScopeSync(options?: SyncScopeOptions): SyncScope {
-	return new SyncScope(options);
+	return new SyncScope(options, openScopeSync, true);
 }
 
 /**
