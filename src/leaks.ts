@@ -88,7 +88,8 @@ export function detectLeaks(detection: LeakDetection): void {
 }
 
 /**
- * The scopes of {@link openScope} without a parent that nobody has closed.
+ * The scopes of {@link openScope} without a parent that nobody has closed, of those that were opened since
+ * {@link detectLeaks} watches all.
  *
  * @throws {@link ScopeError} Unless {@link detectLeaks} watches all.
  */
@@ -98,7 +99,8 @@ export function unclosedScopes(): (Scope | SyncScope)[] {
 			'Cannot tell which scopes are open: not all are watched. Call detectLeaks("all") before they are opened.',
 		);
 	}
-	return [...watches].flatMap(({ owner }) => owner.deref()?.scope ?? []);
+	const owners = [...watches].map(({ owner }) => owner.deref());
+	return owners.flatMap((owner) => (owner !== undefined && traces.has(owner) ? owner.scope : []));
 }
 
 /** Takes note of a scope that a call of `opener` opens. `held`: somebody is to close it. */

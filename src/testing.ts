@@ -116,13 +116,26 @@ export interface NodeTestContext {
 	after(fn: () => Promise<void>): void;
 }
 
+/** A test of Vitest's, as far as it is needed. */
+export interface VitestTask {
+	/** The test's name. */
+	readonly name?: string | undefined;
+	/** How it has ended, once it is over. */
+	readonly result?: VitestResult;
+}
+
+/** The result of one of Vitest's tests, as far as it is needed. */
+export interface VitestResult {
+	/** `"pass"`, `"fail"` or something else. */
+	readonly state: string;
+	/** What it failed with, in all its attempts. */
+	readonly errors?: readonly object[] | undefined;
+}
+
 /** What Vitest gives to a test, as far as it is needed. */
 export interface VitestContext {
 	/** The test. */
-	readonly task: {
-		readonly name?: string | undefined;
-		readonly result?: { readonly state: string; readonly errors?: readonly object[] | undefined };
-	};
+	readonly task: VitestTask;
 	/** Aborted when the test times out. */
 	readonly signal?: AbortSignal | undefined;
 	/** Registers what is to be done after the test. */
@@ -143,24 +156,17 @@ export type TestContext = NodeTestContext | VitestContext;
  * @param options - `bindings` for what the test replaces: no other test sees it.
  *
  * @example With node:test
- * ```ts
+ * ```js
  * import assert from "node:assert/strict";
- * import { after, test } from "node:test";
- * import { provide, resource } from "yieldscope";
+ * import { test } from "node:test";
+ * import { provide } from "yieldscope";
  * import { testScope } from "yieldscope/testing";
- *
- * const log: string[] = [];
- * const Clock = resource(() => ({ year: () => new Date().getFullYear() }));
- * const Report = resource({ clock: Clock }, async function* Report({ clock }) {
- * 	yield `report of ${clock.year()}`;
- * 	log.push("released after success");
- * });
  *
  * test("reports the year", async (t) => {
  * 	const scope = testScope(t, { bindings: [provide(Clock, { year: () => 1999 })] });
- * 	assert.equal(await scope.use(Report), "report of 1999");
+ * 	const report = await scope.use(Report);
+ * 	assert.equal(report, "report of 1999");
  * });
- * after(() => assert.deepEqual(log, ["released after success"]));
  * ```
  */
 export function testScope(context: TestContext, options: FixtureOptions = {}): Scope {

@@ -96,16 +96,16 @@ describe("detectLeaks", () => {
 		await withScope(() => {
 			openScope({ name: "below" });
 			expect(unclosedScopes()).toEqual(expect.arrayContaining([a, b]));
-			expect(unclosedScopes().map(({ name }) => name)).toEqual(["before", "a", "b"]);
+			expect(unclosedScopes().map(({ name }) => name)).toEqual(["a", "b"]);
 		});
 		const closing = gate();
 		a.defer(() => closing.promise);
 		const closed = a.disposeAsync();
 		b.dispose();
-		expect(unclosedScopes().map(({ name }) => name)).toEqual(["before", "a"]);
+		expect(unclosedScopes().map(({ name }) => name)).toEqual(["a"]);
 		closing.open();
 		await closed;
-		expect(unclosedScopes().map(({ name }) => name)).toEqual(["before"]);
+		expect(unclosedScopes().map(({ name }) => name)).toEqual([]);
 	});
 
 	it('tells where scopes were opened, with "all"', async () => {

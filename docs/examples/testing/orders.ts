@@ -14,7 +14,7 @@ export const Connection = resource({ url: DatabaseUrl }, async function* Connect
 	}
 });
 
-export const Tx = resource({ connection: Connection }, async function* Tx({ connection }) {
+const Tx = resource({ connection: Connection }, async function* Tx({ connection }) {
 	await connection.query("BEGIN");
 	try {
 		yield connection;
