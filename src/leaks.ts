@@ -47,9 +47,10 @@ const registry =
 /**
  * Says for which scopes yieldscope finds out that nobody has closed them.
  *
- * A scope of {@link openScope} without a parent that is garbage-collected open, or is open when the process exits, is
- * reported as {@link ScopeNotClosedError}, with the stack of where it was opened, to its `onReleaseError` (if that hasn't
- * been collected together with it), else to `console.error`; the same place once. One with a parent is closed by that.
+ * A scope of {@link openScope} without a parent that has been used, and is garbage-collected open, or is open when the
+ * process exits with code 0, is reported as {@link ScopeNotClosedError}, with the stack of where it was opened. That goes to
+ * its `onReleaseError`, but if that has been collected together with it, or there is none, to `console.error`; the same
+ * stack once. A scope with a parent is closed by that.
  *
  * - `"sampled"`: the first hundred, then one in a thousand. That costs nothing to speak of.
  * - `"all"`: each one. {@link Scope.inspect} then tells as well where it and the scopes below were opened. That takes
@@ -140,7 +141,8 @@ function listen(): void {
 	if (listens) return;
 	listens = true;
 	const { process } = globalThis as { process?: Partial<NodeJS.Process> };
-	process?.on?.("exit", () => {
+	process?.on?.("exit", (code) => {
+		if (code !== 0) return; // it knows that it has failed
 		for (const watch of watches) {
 			const isClosing = (watch.owner.deref()?.state ?? "open") !== "open";
 			report(watch, `is still ${isClosing ? "closing" : "open"} at exit`);

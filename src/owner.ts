@@ -151,7 +151,7 @@ export class Owner implements Linked {
 		next.children = this.children;
 		this.children = new List();
 		for (const child of next.children.toArray()) child.parent = next;
-		next.#touch();
+		if (next.entries.last !== undefined || next.children.last !== undefined) next.#touch();
 		this.finish();
 	}
 

@@ -78,10 +78,17 @@ const scenarios: Record<string, () => unknown> = {
 		await app.use(Lock);
 		Object.assign(globalThis, { app });
 	},
-	async "alive at process.exit()"() {
-		const app = openScope({ name: "app" });
-		await app.use(Lock);
+	async "alive at process.exit(0)"() {
+		await openScope({ name: "app" }).use(Lock);
+		process.exit(0);
+	},
+	async "alive at process.exit(3)"() {
+		await openScope({ name: "app" }).use(Lock);
 		process.exit(3);
+	},
+	async "alive at a crash"() {
+		await openScope({ name: "app" }).use(Lock);
+		throw new Error("crashed");
 	},
 	async "closing at exit"() {
 		const app = openScope({ name: "app" });
