@@ -149,8 +149,8 @@ export type TestContext = NodeTestContext | VitestContext;
  * Opens a scope for a test, which closes after it.
  *
  * Resources see how the test ended: success when it has passed, its error when it has failed; Vitest gives a copy of that.
- * Whether it has is more than Deno says: there the outcome is incomplete. A test that times out aborts the scope's signal.
- * What a release throws fails the test.
+ * Deno doesn't tell: there the outcome is incomplete, and the scope of a test in `describe()` isn't closed. A test that
+ * times out aborts the scope's signal. What a release throws fails the test.
  *
  * @param context - What the test is given: the `t` of `node:test`, the context of Vitest.
  * @param options - `bindings` for what the test replaces: no other test sees it.

@@ -1,9 +1,13 @@
-import { describe, it } from "node:test";
+import { describe, it, test } from "node:test";
 import { provide, scoped } from "../../src/index.ts";
 import { testScope } from "../../src/testing.ts";
 import { log, Traced, User } from "./outcomes.ts";
 
 const later = () => new Promise((resolve) => setTimeout(resolve, 1));
+
+test("passes at the top level", async (t) => {
+	log(`test with ${await testScope(t).use(Traced("top"))}`);
+});
 
 describe("testScope", { concurrency: false }, () => {
 	it("passes", async (t) => {
@@ -28,6 +32,8 @@ describe("testScope", { concurrency: false }, () => {
 	it("times out", { timeout: 20 }, async (t) => {
 		const scope = testScope(t);
 		log(`test "${scope.name}" with ${await scope.use(Traced("late"))}`);
+		const alive = setInterval(() => {}, 1000); // by itself the timeout isn't waited for
+		scope.defer(() => clearInterval(alive));
 		const { signal } = scope;
 		await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
 		log("aborted");
