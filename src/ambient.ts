@@ -57,8 +57,11 @@ export function withScope<R>(
 	first: ScopeOptions | ((scope: Scope) => R),
 	second?: (scope: Scope) => R,
 ): Promise<Awaited<R>> {
-	if (typeof first === "function" && second === undefined) return runInScope({}, first);
-	return runInScope(first as ScopeOptions, second as (scope: Scope) => R); // it checks
+	const result =
+		typeof first === "function" && second === undefined
+			? runInScope({}, first, withScope)
+			: runInScope(first as ScopeOptions, second as (scope: Scope) => R, withScope); // it checks
+	return result; // JavaScriptCore makes no frame for what ends in `return` and a call: detectLeaks() looks for it
 }
 
 /**
@@ -105,8 +108,11 @@ export function withScopeSync<R>(
 	first: SyncScopeOptions | ((scope: SyncScope) => R),
 	second?: (scope: SyncScope) => R,
 ): R {
-	if (typeof first === "function" && second === undefined) return runInSyncScope({}, first);
-	return runInSyncScope(first as SyncScopeOptions, second as (scope: SyncScope) => R); // it checks
+	const result =
+		typeof first === "function" && second === undefined
+			? runInSyncScope({}, first, withScopeSync)
+			: runInSyncScope(first as SyncScopeOptions, second as (scope: SyncScope) => R, withScopeSync); // it checks
+	return result; // as in withScope
 }
 
 /**
@@ -132,7 +138,7 @@ export function withScopeSync<R>(
  * ```
  */
 export function openScope(options?: ScopeOptions): Scope {
-	return new Scope(options);
+	return new Scope(options, openScope, true);
 }
 
 /**
@@ -158,7 +164,7 @@ export function openScope(options?: ScopeOptions): Scope {
  * ```
  */
 export function openScopeSync(options?: SyncScopeOptions): SyncScope {
-	return new SyncScope(options);
+	return new SyncScope(options, openScopeSync, true);
 }
 
 /**

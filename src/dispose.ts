@@ -13,8 +13,10 @@ export function disposeHeld(owner: Owner): Promise<void> {
 		return inside !== undefined || owner.closing === undefined ? Promise.resolve() : owner.closing;
 	}
 	// it settles in the tick in which the last release ends, as TC39 says
+	const { onFinish } = owner;
 	const closed = new Promise<void>((resolve, reject) => {
 		owner.onFinish = () => {
+			onFinish?.();
 			if (owner.failure?.isNews) reject(owner.failure.combined());
 			else resolve();
 		};

@@ -104,6 +104,15 @@ export class ScopeIncompleteError extends ScopeError {
 	override readonly code = "YS_ERR_SCOPE_INCOMPLETE";
 }
 
+/**
+ * Reported when a scope that somebody holds is garbage-collected, or the process exits, before it is closed. Its stack is
+ * that of where the scope was opened.
+ */
+export class ScopeNotClosedError extends ScopeError {
+	override readonly name = "ScopeNotClosedError";
+	override readonly code = "YS_ERR_SCOPE_NOT_CLOSED";
+}
+
 /** Thrown when a release doesn't end within its `releaseTimeout`. */
 export class ReleaseTimeoutError extends ScopeError {
 	override readonly name = "ReleaseTimeoutError";

@@ -29,11 +29,13 @@ export {
 	ScopeError,
 	type ScopeErrorDetails,
 	ScopeIncompleteError,
+	ScopeNotClosedError,
 	SuppressedError,
 	type SuppressedErrorConstructor,
 	YieldedTwiceError,
 } from "./errors.ts";
 export { family } from "./family.ts";
+export { detectLeaks, type LeakDetection, unclosedScopes } from "./leaks.ts";
 export type { Fault, Incomplete, Outcome, Success } from "./outcome.ts";
 export {
 	type Binding,

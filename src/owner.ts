@@ -152,6 +152,7 @@ export class Owner implements Linked {
 		next.children = this.children;
 		this.children = new List();
 		for (const child of next.children.toArray()) child.parent = next;
+		if (next.entries.last !== undefined || next.children.last !== undefined) next.#touch();
 		this.finish();
 	}
 
@@ -410,15 +411,7 @@ export class Owner implements Linked {
 	report(error: unknown): void {
 		let at: Owner | undefined = this;
 		while (at !== undefined && at.reporter === undefined) at = at.parent;
-		if (at?.reporter === undefined) {
-			logError(error);
-			return;
-		}
-		const { reporter } = at;
-		new Promise((resolve) => resolve(reporter(error))).catch((failed) => {
-			logError(error);
-			logError(failed);
-		});
+		reportTo(at?.reporter, error);
 	}
 
 	/** releasing -> closed. A timer's context may point here for ever: nothing may hang on to it. */
@@ -452,6 +445,18 @@ function isAbort(error: unknown, reason: unknown): boolean {
 	} catch {
 		return false; // nothing with a name, or it doesn't let itself be read
 	}
+}
+
+/** Gives an error to whoever is there to receive it. */
+export function reportTo(reporter: ErrorReporter | undefined, error: unknown): void {
+	if (reporter === undefined) {
+		logError(error);
+		return;
+	}
+	new Promise((resolve) => resolve(reporter(error))).catch((failed) => {
+		logError(error);
+		logError(failed);
+	});
 }
 
 function logError(error: unknown): void {

@@ -9,6 +9,7 @@ import { disposerOf, requireDisposer } from "./disposer.ts";
 import { InvalidArgumentError, ScopeClosedError } from "./errors.ts";
 import { frames } from "./frame.ts";
 import { ignore } from "./instance.ts";
+import { noteOpening, type Opener } from "./leaks.ts";
 import { defaultOwner, detachTarget } from "./locate.ts";
 import { checkCallback, checkMovable, closedError, openFrame, openOwner } from "./open.ts";
 import { kindOf } from "./options.ts";
@@ -117,9 +118,13 @@ export class Scope implements AsyncDisposable {
 	 * @throws {@link ScopeClosedError} If the parent is closing or closed.
 	 * @throws {@link InvalidArgumentError} If an option is of the wrong kind.
 	 */
-	constructor(options: ScopeOptions = {}) {
+	constructor(options?: ScopeOptions);
+	/** @internal */
+	constructor(options: ScopeOptions | undefined, opener: Opener, held: boolean);
+	constructor(options: ScopeOptions = {}, opener: Opener = Scope, held = true) {
 		const parent = parentOwner(options.parent, ambientOwner(frames.getStore()));
 		this.#owner = openOwner(this, false, parent, options, () => this.disposeAsync());
+		noteOpening(this.#owner, opener, held);
 		if (options.signal !== undefined) this.#owner.listen(options.signal);
 	}
 
@@ -230,14 +235,18 @@ export class Scope implements AsyncDisposable {
 	move(): Scope {
 		const owner = this.#owner;
 		checkMovable(owner);
-		const moved = new Scope({
-			parent: this.parent ?? null,
-			lifetime: owner.lifetime,
-			name: owner.name,
-			releaseTimeout: owner.releaseTimeout,
-			release: owner.concurrent ? "concurrent" : "sequential",
-			onReleaseError: owner.reporter,
-		});
+		const moved = new Scope(
+			{
+				parent: this.parent ?? null,
+				lifetime: owner.lifetime,
+				name: owner.name,
+				releaseTimeout: owner.releaseTimeout,
+				release: owner.concurrent ? "concurrent" : "sequential",
+				onReleaseError: owner.reporter,
+			},
+			Scope.prototype.move,
+			true,
+		);
 		owner.moveTo(moved.#owner);
 		return moved;
 	}
@@ -373,7 +382,12 @@ export class Scope implements AsyncDisposable {
 		const owner = this.#owner;
 		const target = detachTarget(owner);
 		const result = admits(owner, frames.getStore())
-			? runInScope({ lifetime: "task", parent: target.scope as Scope }, fn, "detached")
+			? runInScope(
+					{ lifetime: "task", parent: target.scope as Scope },
+					fn,
+					Scope.prototype.detach,
+					true,
+				)
 			: Promise.reject(closedError(owner, "detach work from"));
 		result.catch(ignore);
 		return result;
@@ -403,19 +417,20 @@ export class Scope implements AsyncDisposable {
 export function runInScope<R>(
 	options: ScopeOptions,
 	fn: (scope: Scope) => R,
-	kind: "awaited" | "detached" = "awaited",
+	opener: Opener,
+	detached = false,
 ): Promise<Awaited<R>> {
 	let owner: Owner;
 	try {
 		checkCallback(fn, "withScope");
-		owner = ownerOf(new Scope(options));
+		owner = ownerOf(new Scope(options, opener, false));
 	} catch (error) {
 		const refused = Promise.reject(error);
 		// only a child is refused by a scope that closes
 		if (error instanceof ScopeClosedError) refused.catch(ignore);
 		return refused;
 	}
-	return bracket(owner, fn, kind === "detached");
+	return bracket(owner, fn, detached);
 }
 
 /** The parent that the options name, or the ambient scope. */

@@ -1,4 +1,5 @@
 import { Instance } from "./instance.ts";
+import { traceOf } from "./leaks.ts";
 import type { Outcome } from "./outcome.ts";
 import { type Owner, scopesFrom } from "./owner.ts";
 import type { Lifetime } from "./resource.ts";
@@ -25,6 +26,8 @@ export interface ScopeSnapshot {
 	readonly state: "open" | "closing" | "releasing" | "closed";
 	/** How its work ended, as far as it is known. */
 	readonly outcome: Outcome["type"];
+	/** The stack of where it was opened; only if {@link detectLeaks} watched all scopes then. */
+	readonly openedAt?: string;
 	/** The live instances, in the order of the uses that made them. */
 	readonly resources: readonly ResourceSnapshot[];
 	/** How many callbacks are registered with `defer`, `adopt` and `use(disposable)`. */
@@ -56,11 +59,13 @@ function describeScope(owner: Owner) {
 	// a setup that failed may still have something to release
 	const kept = settled.filter(({ state }) => state !== "failed");
 	const live = [...kept, ...owner.setups.toArray()];
+	const openedAt = traceOf(owner);
 	return {
 		name: owner.name,
 		lifetime: owner.lifetime,
 		state: owner.state,
 		outcome: owner.outcome.type,
+		...(openedAt !== undefined && { openedAt }),
 		resources: live.sort((a, b) => a.sequence - b.sequence).map(describe),
 		callbacks: entries.length - settled.length,
 		running: owner.busy,

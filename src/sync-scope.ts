@@ -5,6 +5,7 @@ import { ambientOwner, enterOwner, runIn } from "./context.ts";
 import { requireDisposer, syncDisposerOf } from "./disposer.ts";
 import { InvalidArgumentError, isThenable, ScopeError } from "./errors.ts";
 import { frames } from "./frame.ts";
+import { noteOpening, type Opener } from "./leaks.ts";
 import { checkCallback, checkMovable, openFrame, openOwner } from "./open.ts";
 import type { Outcome } from "./outcome.ts";
 import { type Owner, scopesFrom } from "./owner.ts";
@@ -69,7 +70,10 @@ export class SyncScope implements Disposable {
 	 * @throws {@link ScopeClosedError} If the parent is closing or closed.
 	 * @throws {@link InvalidArgumentError} If an option is of the wrong kind.
 	 */
-	constructor(options: SyncScopeOptions = {}) {
+	constructor(options?: SyncScopeOptions);
+	/** @internal */
+	constructor(options: SyncScopeOptions | undefined, opener: Opener, held: boolean);
+	constructor(options: SyncScopeOptions = {}, opener: Opener = SyncScope, held = true) {
 		const { parent } = options;
 		const frame = frames.getStore();
 		const ambient = frame?.owner.sync ? frame.owner : ambientOwner(frame);
@@ -80,6 +84,7 @@ export class SyncScope implements Disposable {
 			options,
 			() => this.dispose(),
 		);
+		noteOpening(this.#owner, opener, held);
 	}
 
 	/** {@inheritDoc Scope.name} */
@@ -156,12 +161,16 @@ export class SyncScope implements Disposable {
 	move(): SyncScope {
 		const owner = this.#owner;
 		checkMovable(owner);
-		const moved = new SyncScope({
-			parent: this.parent ?? null,
-			lifetime: owner.lifetime,
-			name: owner.name,
-			onReleaseError: owner.reporter,
-		});
+		const moved = new SyncScope(
+			{
+				parent: this.parent ?? null,
+				lifetime: owner.lifetime,
+				name: owner.name,
+				onReleaseError: owner.reporter,
+			},
+			SyncScope.prototype.move,
+			true,
+		);
 		owner.moveTo(moved.#owner);
 		return moved;
 	}
@@ -230,9 +239,13 @@ export class SyncScope implements Disposable {
 }
 
 /** Runs `fn` in a sync scope of its own, which closes when `fn` returns. */
-export function runInSyncScope<R>(options: SyncScopeOptions, fn: (scope: SyncScope) => R): R {
+export function runInSyncScope<R>(
+	options: SyncScopeOptions,
+	fn: (scope: SyncScope) => R,
+	opener: Opener,
+): R {
 	checkCallback(fn, "withScopeSync");
-	const owner = ownerOf(new SyncScope(options));
+	const owner = ownerOf(new SyncScope(options, opener, false));
 	owner.closesItself(false);
 	return frames.run(owner, bracket<R>, owner, fn);
 }

@@ -63,6 +63,7 @@ describe("error classes", () => {
 			"ScopeClosedError",
 			"ScopeError",
 			"ScopeIncompleteError",
+			"ScopeNotClosedError",
 			"YieldedTwiceError",
 		]);
 	});

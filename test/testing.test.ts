@@ -1,6 +1,14 @@
-import { describe, expect, it } from "vitest";
-import { openScope, resource, ScopeError, withScope } from "../src/index.ts";
-import { expectNoOpenScopes, fixture } from "../src/testing.ts";
+import { afterEach, describe, expect, expectTypeOf, it } from "vitest";
+import {
+	detectLeaks,
+	openScope,
+	openScopeSync,
+	resource,
+	type Scope,
+	ScopeError,
+	withScope,
+} from "../src/index.ts";
+import { expectNoOpenScopes, fixture, scopeFixture, testScope } from "../src/testing.ts";
 import { expectError, gate, logged, rejection, thrower } from "./support.ts";
 
 describe("expectNoOpenScopes", () => {
@@ -28,9 +36,107 @@ describe("expectNoOpenScopes", () => {
 			'  "job" (open): lock (ready)',
 			'    "step" (open): slow (pending)',
 		]);
+		expect(error.message.split("\n").slice(3)).toEqual([
+			'Close each, or open it with withScope(), and await that. detectLeaks("all") tells where.',
+		]);
 		until.open();
 		await slow;
 		await app.disposeAsync();
+	});
+
+	const messageOf = (check: () => void): string => {
+		try {
+			check();
+		} catch (error) {
+			expectError(error, ScopeError, "YS_ERR_SCOPE");
+			return error.message;
+		}
+		throw new Error("expected scopes to be open");
+	};
+
+	it("counts callbacks", async () => {
+		const app = openScope({ name: "app" });
+		const job = openScope({ parent: app, name: "job" });
+		const sync = openScopeSync({ parent: app, name: "sync" });
+		job.defer(() => {});
+		job.defer(() => {});
+		await job.use(logged([], "lock"));
+		sync.defer(() => {});
+		expect(
+			messageOf(() => expectNoOpenScopes(app))
+				.split("\n")
+				.slice(0, 3),
+		).toEqual([
+			'2 scopes are still open under "app":',
+			'  "job" (open): lock (ready), 2 callbacks',
+			'  "sync" (open): 1 callback',
+		]);
+		await app.disposeAsync();
+	});
+
+	it("shows fifty scopes, and fifty resources of each, however deep they are nested", async () => {
+		const app = openScope({ name: "app" });
+		let parent = app;
+		for (let i = 0; i < 10_000; i++) parent = openScope({ parent, name: `${i}` });
+		for (let i = 0; i < 60; i++) await app.use(logged([], `r${i}`));
+		const lines = messageOf(() => expectNoOpenScopes(app)).split("\n");
+		expect(lines).toHaveLength(53);
+		expect(lines[50]).toBe(`${" ".repeat(100)}"49" (open)`);
+		expect(lines[51]).toBe("  and 9950 more");
+
+		const other = openScope({ name: "other" });
+		const child = openScope({ parent: other, name: "child" });
+		for (let i = 0; i < 51; i++) await child.use(logged([], `r${i}`));
+		expect(messageOf(() => expectNoOpenScopes(other))).toMatch(/r49 \(ready\), 1 more\n/);
+		await other.disposeAsync();
+		await app.disposeAsync();
+	});
+
+	describe('with detectLeaks("all")', () => {
+		afterEach(() => detectLeaks("sampled"));
+
+		it("tells where each was opened, by its first line or the whole stack", async () => {
+			detectLeaks("all");
+			const app = openScope({ name: "app" });
+			function startJob() {
+				const job = openScope({ parent: app, name: "job" });
+				return job;
+			}
+			startJob();
+			const short = messageOf(() => expectNoOpenScopes(app)).split("\n");
+			expect(short).toEqual([
+				'1 scope is still open under "app":',
+				'  "job" (open)',
+				expect.stringMatching(/^ {6}at startJob .*testing\.test\.ts:\d+:\d+/),
+				"Close each, or open it with withScope(), and await that.",
+			]);
+			const long = messageOf(() => expectNoOpenScopes(app, { stacks: true })).split("\n");
+			expect(long.length).toBeGreaterThan(5);
+			expect(long.slice(0, 3)).toEqual(short.slice(0, 3));
+			expect(long.slice(2, -1).filter((line) => !/^ {6}at /.test(line))).toEqual([]);
+			await app.disposeAsync();
+		});
+
+		it("looks at all roots of the process where no scope is given", async () => {
+			detectLeaks("all");
+			const before = openScope({ name: "before" });
+			await before.disposeAsync();
+			const root = openScope({ name: "forgotten" });
+			openScope({ parent: root, name: "child" });
+			const lines = messageOf(() => expectNoOpenScopes()).split("\n");
+			expect(lines.filter((line) => !/^ +at /.test(line))).toEqual([
+				"1 scope is still open:",
+				'  "forgotten" (open)',
+				'    "child" (open)',
+				"Close each, or open it with withScope(), and await that.",
+			]);
+			await root.disposeAsync();
+			expectNoOpenScopes();
+		});
+	});
+
+	it("refuses to pass without a scope where not all are watched", () => {
+		expect(messageOf(() => expectNoOpenScopes())).toMatch(/Call detectLeaks\("all"\) before/);
 	});
 });
 
@@ -60,13 +166,61 @@ describe("fixture", () => {
 		expect(log).toEqual(["+database", "-database:failure"]);
 		expect(await rejection(fixture(thrower(failure))({}, async () => {}))).toBe(failure);
 	});
+
+	it("releases what a failing setup has acquired, with its error", async () => {
+		const log: string[] = [];
+		const failure = new Error("setup");
+		const broken = resource({ db: logged(log, "database") }, () => Promise.reject(failure));
+		const setup = fixture(broken)({}, async () => void log.push("test"));
+		expect(await rejection(setup)).toBe(failure);
+		expect(log).toEqual(["+database", "-database:failure"]);
+	});
+
+	it("gives up its wait when the test times out", async () => {
+		const log: string[] = [];
+		const controller = new AbortController();
+		const until = gate();
+		const Slow = resource(({ signal }) => {
+			signal.addEventListener("abort", () => until.open());
+			return until.promise;
+		});
+		const context = { signal: controller.signal };
+		const setup = fixture(Slow)(context, async () => void log.push("test"));
+		controller.abort(new Error("timeout"));
+		expect(await rejection(setup)).toMatchObject({ code: "YS_ERR_ACQUIRE_ABORTED" });
+		expect(log).toEqual([]);
+	});
 });
 
-// as a user writes it
-const test = it.extend<{ database: string }>({ database: fixture(logged([], "database")) });
+// as users write it
+const database = fixture(logged([], "database"));
+const annotated = it.extend<{ database: string }>({ database });
+const inferred = it
+	.extend("database", database)
+	.extend("file", { scope: "file" }, fixture(resource(() => ({ id: 7 }))))
+	.extend("scope", scopeFixture())
+	.extend("own", ({ scope }) => scope.use(logged([], "own")));
 
 describe("fixture in test.extend", () => {
-	test("provides the value", ({ database }) => {
+	annotated("provides the value", ({ database }) => {
 		expect(database).toBe("database");
+	});
+
+	inferred("infers the type", ({ database, file, scope, own }) => {
+		expectTypeOf(database).toBeString();
+		expectTypeOf(file).toEqualTypeOf<{ id: number }>();
+		expectTypeOf(scope).toEqualTypeOf<Scope>();
+		expect([database, file, own]).toEqual(["database", { id: 7 }, "own"]);
+		expect(scope.name).toBe("infers the type");
+	});
+});
+
+describe("testScope", () => {
+	it("is the test's, and takes a scope's options", async (context) => {
+		const parent = openScope({ name: "parent" });
+		const scope = testScope(context, { parent, lifetime: "task" });
+		expect(scope.name).toBe("is the test's, and takes a scope's options");
+		expect([scope.parent, scope.lifetime]).toEqual([parent, "task"]);
+		expect(testScope(context, { name: "own" }).name).toBe("own");
 	});
 });

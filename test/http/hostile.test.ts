@@ -10,7 +10,7 @@ import * as forExpress from "../../src/express.ts";
 import * as forHono from "../../src/hono.ts";
 import { currentScope, openScope, resource, type Scope, use } from "../../src/index.ts";
 import * as forKoa from "../../src/koa.ts";
-import { onNode } from "./kits.ts";
+import { ownServer } from "./server.ts";
 
 /** A server whose every route does `work`, and says what it gives, or 500. */
 type Make = (app: Scope, work: () => Promise<string>) => RequestListener;
@@ -115,7 +115,7 @@ const unreadable = () => {
 	return proxy;
 };
 
-describe.skipIf(!onNode).each(frameworks)("%s", (_name, make) => {
+describe.skipIf(ownServer !== undefined).each(frameworks)("%s", (_name, make) => {
 	it.each<[string, () => unknown]>([
 		["a revoked proxy", unreadable],
 		["an object without a prototype", () => Object.create(null)],
@@ -183,7 +183,7 @@ describe.skipIf(!onNode).each(frameworks)("%s", (_name, make) => {
 	});
 });
 
-describe.skipIf(!onNode)("Express", () => {
+describe.skipIf(ownServer !== undefined)("Express", () => {
 	it.each(secondErrors)(
 		"reports %s that a handler throws behind another error",
 		async (_what, thrown) => {
