@@ -1,7 +1,16 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { type Binding, openScope, override, provide } from "yieldscope";
+import pg from "pg";
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
+import {
+	type Binding,
+	openScope,
+	override,
+	provide,
+	ReleaseTimeoutError,
+	use,
+	withScope,
+} from "yieldscope";
 import { freePort, Postgres } from "../docs/examples/shop/postgres.ts";
-import { Database, Pool } from "../docs/examples/shop/resources.ts";
+import { Database, Logger, Pool, RequestId, Tx } from "../docs/examples/shop/resources.ts";
 import { database, PRODUCTS } from "../docs/examples/shop/schema.ts";
 import { openShop, type Shop, servers } from "../docs/examples/shop/shops.ts";
 
@@ -199,5 +208,45 @@ describe.each(Object.entries(servers))("the shop on %s", (name, create) => {
 		expect({ totalCount, waitingCount }).toEqual({ totalCount: 0, waitingCount: 0 });
 		expect(down.app.inspect().resources.map((resource) => resource.name)).toEqual(["Pool"]);
 		expect(down.reported).toEqual([]);
+	});
+});
+
+describe("a COMMIT that outlasts its time", () => {
+	it("keeps its connection from the pool, and may succeed all the same", async () => {
+		const config = await suite.use(database("commit"));
+		const admin = new pg.Client({
+			connectionString: config.connectionString,
+			options: config.options,
+		});
+		await admin.connect();
+		const app = openScope({
+			lifetime: "app",
+			bindings: [provide(Database, { ...config, max: 1 }), provide(Logger, () => {})],
+			onReleaseError: () => {}, // that the late COMMIT lost its connection
+		});
+		const order = (customer: string, releaseTimeout?: number) =>
+			withScope({ parent: app, lifetime: "request", bindings: [provide(RequestId, "")] }, () =>
+				withScope({ lifetime: "handler", releaseTimeout }, async () => {
+					const tx = await use(Tx);
+					await tx.query("INSERT INTO orders (customer, product, quantity) VALUES ($1, $2, 1)", [
+						customer,
+						customer === "slow" ? 1 : 2,
+					]);
+				}),
+			);
+		const orders = async () =>
+			(await admin.query("SELECT customer FROM orders ORDER BY 1")).rows.map(
+				({ customer }) => customer,
+			);
+
+		// the check of the foreign key waits for the product
+		await admin.query("BEGIN; SELECT FROM products WHERE id = 1 FOR UPDATE");
+		await expect(order("slow", 200)).rejects.toThrow(ReleaseTimeoutError);
+		await order("next");
+		expect(await orders()).toEqual(["next"]);
+		await admin.query("COMMIT");
+		await vi.waitFor(async () => expect(await orders()).toEqual(["next", "slow"]), 5_000);
+		await app.disposeAsync();
+		await admin.end();
 	});
 });
