@@ -80,7 +80,11 @@ const FailingAuditLog = resource(
 const MortalCatalogue = resource(
 	{ catalogue: Catalogue },
 	async function* MortalCatalogue({ catalogue }) {
-		const { connection } = catalogue as unknown as { connection: pg.Connection }; // it has been submitted
+		const { connection } = catalogue as unknown as { connection: pg.Connection | null };
+		if (connection === null) {
+			yield catalogue; // it couldn't be submitted any more
+			return;
+		}
 		const listening = new AbortController();
 		const lost = once(connection, "end", listening).then((): never => {
 			throw new Error("Connection terminated in mid-export");
