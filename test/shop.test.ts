@@ -1,7 +1,18 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { type Binding, openScope, override, provide } from "yieldscope";
+import pg from "pg";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
+import {
+	type Binding,
+	openScope,
+	override,
+	provide,
+	ReleaseTimeoutError,
+	resource,
+	type Scope,
+	use,
+	withScope,
+} from "yieldscope";
 import { freePort, Postgres } from "../docs/examples/shop/postgres.ts";
-import { Database, Pool } from "../docs/examples/shop/resources.ts";
+import { Database, Logger, Pool, RequestId, Tx } from "../docs/examples/shop/resources.ts";
 import { database, PRODUCTS } from "../docs/examples/shop/schema.ts";
 import { openShop, type Shop, servers } from "../docs/examples/shop/shops.ts";
 
@@ -199,5 +210,86 @@ describe.each(Object.entries(servers))("the shop on %s", (name, create) => {
 		expect({ totalCount, waitingCount }).toEqual({ totalCount: 0, waitingCount: 0 });
 		expect(down.app.inspect().resources.map((resource) => resource.name)).toEqual(["Pool"]);
 		expect(down.reported).toEqual([]);
+	});
+});
+
+describe("a COMMIT whose answer is lost", () => {
+	let config: pg.PoolConfig;
+	let admin: pg.Client;
+	beforeAll(async () => {
+		config = await suite.use(database("commit"));
+		const { connectionString, options } = config;
+		admin = new pg.Client({ connectionString, options });
+		await admin.connect();
+	});
+	beforeEach(() => admin.query("TRUNCATE orders"));
+	afterAll(() => admin.end());
+
+	const openApp = (max: number, ...bindings: Binding[]) =>
+		openScope({
+			lifetime: "app",
+			bindings: [provide(Database, { ...config, max }), provide(Logger, () => {}), ...bindings],
+			onReleaseError: () => {}, // that a late COMMIT has lost its connection
+		});
+
+	/** Places an order as a handler does. */
+	const order = (parent: Scope, customer: string, product: number, releaseTimeout?: number) =>
+		withScope({ parent, lifetime: "request", bindings: [provide(RequestId, customer)] }, () =>
+			withScope({ lifetime: "handler", releaseTimeout }, async () => {
+				const tx = await use(Tx);
+				await tx.query("INSERT INTO orders (customer, product, quantity) VALUES ($1, $2, 1)", [
+					customer,
+					product,
+				]);
+			}),
+		);
+
+	async function orders(): Promise<string[]> {
+		const { rows } = await admin.query("SELECT customer FROM orders ORDER BY 1");
+		return rows.map(({ customer }) => customer);
+	}
+
+	it("because it outlasts its time: the connection doesn't go back into the pool", async () => {
+		const app = openApp(1);
+		// the check of the foreign key waits for the product
+		await admin.query("BEGIN; SELECT FROM products WHERE id = 1 FOR UPDATE");
+		await expect(order(app, "slow", 1, 200)).rejects.toThrow(ReleaseTimeoutError);
+		await order(app, "next", 2);
+		expect(await orders()).toEqual(["next"]);
+		await admin.query("COMMIT");
+		await vi.waitFor(async () => expect(await orders()).toEqual(["next", "slow"]), 5_000);
+		await app.disposeAsync();
+	});
+
+	it("because its connection is: PostgreSQL can be asked what became of it", async () => {
+		const AskingTx = resource(
+			{ pool: Pool, request: RequestId },
+			async function* AskingTx({ pool, request }) {
+				const connection = await pool.connect();
+				await connection.query("BEGIN");
+				const { rows } = await connection.query("SELECT pg_current_xact_id()::text AS xid");
+				yield connection;
+				// while PostgreSQL is at it, or before it gets to it
+				if (request === "killed") {
+					const { rows } = await connection.query("SELECT pg_backend_pid() AS pid");
+					await admin.query("SELECT pg_terminate_backend($1)", [rows[0].pid]);
+				} else setImmediate(() => void connection.end());
+				try {
+					await connection.query("COMMIT");
+				} catch (error) {
+					const fate = () => pool.query("SELECT pg_xact_status($1::xid8) AS fate", [rows[0].xid]);
+					await vi.waitUntil(async () => (await fate()).rows[0].fate !== "in progress");
+					if ((await fate()).rows[0].fate !== "committed") throw error;
+				} finally {
+					connection.release(true);
+				}
+			},
+			{ lifetime: "handler" },
+		);
+		const app = openApp(2, override(Tx, AskingTx));
+		await order(app, "cut", 1);
+		await expect(order(app, "killed", 1)).rejects.toThrow();
+		expect(await orders()).toEqual(["cut"]);
+		await app.disposeAsync();
 	});
 });

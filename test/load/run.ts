@@ -5,8 +5,10 @@ import { load } from "./load.ts";
 
 const [requests = 20_000, seed = Date.now() % 1_000_000] = process.argv.slice(2).map(Number);
 const unhandled: unknown[] = [];
-process.on("unhandledRejection", (error) => unhandled.push(error));
-process.on("uncaughtException", (error) => unhandled.push(error));
+process.on("unhandledRejection", (error) => {
+	process.exitCode = 1;
+	unhandled.push(error);
+});
 process.once("SIGINT", () => process.exit(130)); // PostgreSQL ends with us
 
 console.log(`${requests} requests each, seed ${seed}`);
@@ -23,6 +25,5 @@ for (const [name, create] of Object.entries(servers)) {
 		);
 	}
 }
-if (unhandled.length > 0) process.exitCode = 1;
 console.log(`\n${unhandled.length} unhandled errors`);
 for (const error of unhandled) console.error(error);

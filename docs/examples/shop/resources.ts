@@ -58,7 +58,8 @@ const Connection = resource({ pool: Pool, log: Log }, async function* Connection
 	try {
 		yield client;
 	} finally {
-		client.release();
+		// what nobody has seen end is still under way: it must not go on under the next one's statements
+		client.release(client.getTransactionStatus() !== "I");
 		log("- Connection");
 	}
 });
