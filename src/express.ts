@@ -206,7 +206,7 @@ export function handler(...args: unknown[]): unknown {
 			return;
 		}
 		transaction.exchange
-			.work(() => inject(route, [req, res, next]))
+			.work(() => inject(route, [req, res, next], transaction.exchange))
 			.catch((error) => deliver(transaction, error, next));
 	};
 }

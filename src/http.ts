@@ -117,6 +117,7 @@ export class Exchange {
 	#failing: Promise<unknown> | undefined;
 	#isDropping = false;
 	#isAbandoned = false;
+	#isOver = false;
 	#bodyFailure: { readonly error: unknown } | undefined;
 	#handlerEnd: Promise<void> | undefined;
 	/** The failure that came with a response that stays. */
@@ -187,14 +188,17 @@ export class Exchange {
 	async #endHandler(status: number): Promise<void> {
 		const { handler, request } = this;
 		if (handler === undefined || request === undefined || handler.disposed) return;
+		if (!this.#isOver) request.mark("handler:end", status);
 		const byStatus =
 			status >= 500 ? new ScopeError(`The response has the status ${status}.`) : undefined;
 		if (byStatus !== undefined) handler.fail(byStatus);
 		handler.complete();
 		const { outcome, rejected } = await ended(handler, handler.disposeAsync());
-		if (outcome.type !== "failure") return;
 		// a failure that was declared in good order, by a status or by fail(), leaves the response as it is
-		if (rejected && !Object.is(outcome.error, byStatus)) throw outcome.error;
+		if (outcome.type === "failure" && rejected && !Object.is(outcome.error, byStatus))
+			throw outcome.error;
+		if (!this.#isOver) request.mark("response:start", status);
+		if (outcome.type !== "failure") return;
 		this.#declared = { error: outcome.error };
 		request.fail(outcome.error);
 	}
@@ -235,16 +239,23 @@ export class Exchange {
 	async #fail(error: unknown): Promise<unknown> {
 		const { handler, request } = this;
 		if (handler === undefined || request === undefined) return error;
+		let isUnanswered = this.#handlerEnd === undefined;
+		if (isUnanswered && !this.#isOver) request.mark("handler:end");
 		// closing the handler's scope doesn't tell its own signal
 		request.cancel(error);
 		let told = error;
 		// whoever called endHandler has its error
-		if (this.#handlerEnd !== undefined) await this.#handlerEnd.catch(() => {});
+		if (this.#handlerEnd !== undefined)
+			await this.#handlerEnd.catch(() => {
+				isUnanswered = true;
+			});
 		else told = await this.#failScope(handler, error, () => handler.disposeAsync());
-		return this.#failScope(request, told, () => {
+		const answer = await this.#failScope(request, told, () => {
 			this.#finish();
 			return this.closed;
 		});
+		if (isUnanswered && !this.#isOver) request.mark("response:start");
+		return answer;
 	}
 
 	/** Closes a scope whose work failed with `error`; gives what its resources made of it. */
@@ -290,6 +301,8 @@ export class Exchange {
 	async end(response: ResponseState): Promise<{ readonly error: unknown } | undefined> {
 		const { request } = this;
 		if (request === undefined) return undefined;
+		this.#isOver = true;
+		request.mark("response:end");
 		await this.#settled();
 		const failure =
 			this.#bodyFailure ?? (response.isComplete() ? undefined : { error: clientGone() });
@@ -399,9 +412,11 @@ function goOn(...args: unknown[]): unknown {
 export async function inject(
 	{ dependencies, fn }: Route,
 	args: readonly unknown[],
+	exchange: Exchange,
 ): Promise<unknown> {
-	if (dependencies === undefined) return fn(...args);
-	return fn(await useAll(dependencies), ...args);
+	const values = dependencies === undefined ? [] : [await useAll(dependencies)];
+	if (fn !== goOn) exchange.request?.mark("handler:start");
+	return fn(...values, ...args);
 }
 
 /** Says that the middleware is missing. */

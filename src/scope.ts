@@ -7,6 +7,7 @@ import { ambientOwner, enterOwner, runIn } from "./context.ts";
 import { disposeHeld } from "./dispose.ts";
 import { disposerOf, requireDisposer } from "./disposer.ts";
 import { InvalidArgumentError, ScopeClosedError } from "./errors.ts";
+import { publishMark } from "./events.ts";
 import { frames } from "./frame.ts";
 import { ignore } from "./instance.ts";
 import { defaultOwner, detachTarget } from "./locate.ts";
@@ -344,7 +345,7 @@ export class Scope implements AsyncDisposable {
 		checkCallback(fn, "spawn");
 		const owner = this.#owner;
 		const result = admits(owner, frames.getStore())
-			? runTask(owner, fn)
+			? runTask(owner, fn, "spawn")
 			: Promise.reject(closedError(owner, "spawn a task in"));
 		result.catch(ignore);
 		return result;
@@ -391,6 +392,16 @@ export class Scope implements AsyncDisposable {
 	/** Gives an error that can't reach a caller to the nearest `onReleaseError`, as the scope itself does. */
 	report(error: unknown): void {
 		this.#owner.report(error);
+	}
+
+	/**
+	 * Tells whoever listens on the diagnostics channel `yieldscope:mark` that something happens now. The adapters mark
+	 * `"handler:start"`, `"handler:end"`, `"response:start"` and `"response:end"` on request scopes.
+	 *
+	 * @param detail - What there is to say about it.
+	 */
+	mark(name: string, detail?: unknown): void {
+		publishMark(this.#owner, name, detail);
 	}
 
 	/** Tells what is open here and below, for logs and debugging. Values are never part of it. */
