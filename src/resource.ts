@@ -1,4 +1,5 @@
 import { InvalidArgumentError, isObject, isThenable } from "./errors.ts";
+import { customInspect } from "./inspect.ts";
 import { checkOptions, kindOf } from "./options.ts";
 import type { Scope } from "./scope.ts";
 
@@ -102,6 +103,11 @@ export class Definition implements Resource<unknown> {
 		this.key = member?.key;
 	}
 
+	/** @internal */
+	[customInspect](): string {
+		return `Resource(${this.name})`;
+	}
+
 	/**
 	 * Makes `await Db` say what to do. Without it the definition itself would come out, and fail far away.
 	 *
@@ -136,6 +142,15 @@ export class Replacement implements Binding {
 		this.resource = resource;
 		this.definition = definition;
 		this.value = value;
+	}
+
+	/**
+	 * Without the value, which may be a secret.
+	 *
+	 * @internal
+	 */
+	[customInspect](): string {
+		return `Binding(${this.resource.name})`;
 	}
 
 	get promise(): Promise<unknown> {

@@ -9,6 +9,7 @@ import { disposerOf, requireDisposer } from "./disposer.ts";
 import { InvalidArgumentError, ScopeClosedError } from "./errors.ts";
 import { publishMark } from "./events.ts";
 import { frames } from "./frame.ts";
+import { customInspect, inspectScope } from "./inspect.ts";
 import { ignore } from "./instance.ts";
 import { defaultOwner, detachTarget } from "./locate.ts";
 import { checkCallback, checkMovable, closedError, openFrame, openOwner } from "./open.ts";
@@ -404,9 +405,21 @@ export class Scope implements AsyncDisposable {
 		publishMark(this.#owner, name, detail);
 	}
 
-	/** Tells what is open here and below, for logs and debugging. Values are never part of it. */
+	/**
+	 * Tells what is open here and below, for logs and debugging. Values are never part of it. `console.log(scope)` prints it
+	 * as a tree.
+	 */
 	inspect(): ScopeSnapshot {
 		return snapshotOf(this.#owner);
+	}
+
+	/**
+	 * What `console.log` prints.
+	 *
+	 * @internal
+	 */
+	[customInspect](depth: number | null): string {
+		return inspectScope(this.inspect(), depth);
 	}
 }
 
