@@ -23,6 +23,8 @@ export interface InstanceInfo {
 	readonly id: number;
 	/** The resource's name. */
 	readonly resource: string;
+	/** The name of the family that it is a member of, if it is: the name without the key. */
+	readonly family: string | undefined;
 	/** The scope that owns it. */
 	readonly scope: ScopeInfo;
 	/** The instance whose setup asked for it first, if one did. */
@@ -190,6 +192,7 @@ function instanceInfo(instance: Instance, origin?: Owner): InstanceInfo {
 	const info = instanceInfos.get(instance) ?? {
 		id: ++lastId,
 		resource: definition.name,
+		family: definition.family?.name,
 		scope: scopeInfo(owner),
 		requester: creator && instanceInfos.get(creator),
 		requestedIn: origin && scopeInfo(origin),

@@ -182,7 +182,7 @@ function tracing(provider: Pick<TracerProvider, "getTracer">): Listener[] {
 		}),
 		on<AcquireEvent>(started("acquire"), (event) => {
 			const { scope, instance } = event;
-			const { resource, requester, requestedIn } = instance;
+			const { requester, requestedIn } = instance;
 			const asking = requester && setups.get(requester);
 			const isInside = asking !== undefined && requester?.scope === scope;
 			const elsewhere = requestedIn === scope ? undefined : scopeSpan(requestedIn)?.span;
@@ -192,7 +192,13 @@ function tracing(provider: Pick<TracerProvider, "getTracer">): Listener[] {
 				: enclosing && contextIn(scope);
 			const isAround = isInside || isOpenedBy(scope, requester);
 			const target = isAround ? undefined : (asking ?? elsewhere);
-			const span = start(event, `acquire ${resource}`, {}, within, target);
+			const span = start(
+				event,
+				`acquire ${kindOf(instance)}`,
+				resourceOf(instance),
+				within,
+				target,
+			);
 			setups.set(instance, span);
 			enclose(event, span);
 		}),
@@ -201,8 +207,8 @@ function tracing(provider: Pick<TracerProvider, "getTracer">): Listener[] {
 			const { scope, instance, outcome } = event;
 			const within = scopeSpan(scope) && contextIn(scope);
 			const target = within === undefined && instance ? setups.get(instance) : undefined;
-			const name = `release ${instance?.resource ?? "callback"}`;
-			const span = start(event, name, { "yieldscope.outcome": outcome }, within, target);
+			const attributes = { ...resourceOf(instance), "yieldscope.outcome": outcome };
+			const span = start(event, `release ${kindOf(instance)}`, attributes, within, target);
 			others.set(event, span);
 			enclose(event, span);
 		}),
@@ -230,6 +236,15 @@ function isOpenedBy(scope: ScopeInfo, instance: InstanceInfo | undefined): boole
 	let at: ScopeInfo | undefined = scope;
 	while (at !== undefined && (at.opener === undefined || at.opener !== instance)) at = at.parent;
 	return at !== undefined;
+}
+
+/** What names of spans and dimensions of metrics call it: there may be as many members of a family as there are tenants. */
+function kindOf(instance: InstanceInfo | undefined): string {
+	return instance === undefined ? "callback" : (instance.family ?? instance.resource);
+}
+
+function resourceOf(instance: InstanceInfo | undefined): Attributes {
+	return instance === undefined ? {} : { "yieldscope.resource": instance.resource };
 }
 
 /** What spans say of their scope. */
@@ -294,12 +309,12 @@ function measuring(provider: Pick<MeterProvider, "getMeter">): Listener[] {
 			finish("scope", event);
 		}),
 		on<AcquireEvent>(ended("acquire"), (event) => {
-			const attributes = { "yieldscope.resource": event.instance.resource };
+			const attributes = { "yieldscope.resource": kindOf(event.instance) };
 			acquired.record(seconds(event), attributes);
 			finish("acquire", event, attributes);
 		}),
 		on<ReleaseEvent>(ended("release"), (event) => {
-			const attributes = { "yieldscope.resource": event.instance?.resource ?? "callback" };
+			const attributes = { "yieldscope.resource": kindOf(event.instance) };
 			released.record(seconds(event), { ...attributes, "yieldscope.outcome": event.outcome });
 			finish("release", event, attributes);
 		}),

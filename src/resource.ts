@@ -84,14 +84,14 @@ export class Definition implements Resource<unknown> {
 	/** `undefined`: a token. */
 	readonly setup: AnySetup | undefined;
 	/** What makes two definitions the same resource: themselves, or their family and key. */
-	readonly family: object | undefined;
+	readonly family: Definition | undefined;
 	readonly key: unknown;
 
 	constructor(
 		setup: AnySetup | undefined,
 		options: ResourceOptions,
 		dependencies?: Definition["dependencies"],
-		member?: { readonly family: object; readonly key: unknown },
+		member?: { readonly family: Definition; readonly key: unknown },
 	) {
 		checkOptions(options);
 		this.setup = setup;

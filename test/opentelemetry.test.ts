@@ -14,7 +14,7 @@ import {
 	TracerProvider,
 } from "@opentelemetry/sdk-trace";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { openScope, resource, use, useAll, withScope } from "../src/index.ts";
+import { family, openScope, resource, use, useAll, withScope } from "../src/index.ts";
 import { instrument } from "../src/opentelemetry.ts";
 import { logged, rejection, thrower } from "./support.ts";
 
@@ -157,6 +157,16 @@ describe("spans", () => {
 			"    acquire A",
 			"    release A",
 		]);
+	});
+
+	it("of the members of a family have its name, and theirs as an attribute", async () => {
+		const Tenant = family((key: string) => key, { name: "Tenant" });
+		await withScope(() => use(Tenant("acme")));
+		expect(tree()).toEqual(["scope", "  acquire Tenant", "  release Tenant"]);
+		const resources = exporter
+			.getFinishedSpans()
+			.map((span) => span.attributes["yieldscope.resource"]);
+		expect(resources).toEqual(['Tenant("acme")', 'Tenant("acme")', undefined]);
 	});
 
 	it("of a scope that a setup opens are within the setup's", async () => {

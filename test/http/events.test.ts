@@ -99,26 +99,37 @@ describe.skipIf(!onNode).each(kits)("marks on $name", (kit) => {
 		]);
 	});
 
-	it("tell of a client that leaves before the answer, that there was none", async () => {
-		const { log, R, open } = scene();
-		marksIn(log);
-		const answer = gate();
-		const site = await open({
-			"/": route({ r: R }, async () => {
-				await answer.promise;
-				return { json: 1 };
-			}),
-		});
-		const client = site.connect();
-		client.get("/");
-		await eventually(() => expect(log).toContain("request handler:start"));
-		client.leave();
-		await eventually(() => expect(log).toContain("request response:end"));
-		expect(log).toEqual(["+R", "request handler:start", "gone", "request response:end"]);
-		answer.open();
-		await site.idle();
-		expect(log.filter((line) => line.startsWith("request"))).toHaveLength(2);
-	});
+	it.each([
+		["answers", () => ({ json: 1 })],
+		[
+			"throws",
+			() => {
+				throw httpError(409, "too late");
+			},
+		],
+	])(
+		"tell of a client that leaves before the handler %s, that there was no answer",
+		async (_, end) => {
+			const { log, R, open } = scene();
+			marksIn(log);
+			const answer = gate();
+			const site = await open({
+				"/": route({ r: R }, async () => {
+					await answer.promise;
+					return end();
+				}),
+			});
+			const client = site.connect();
+			client.get("/");
+			await eventually(() => expect(log).toContain("request handler:start"));
+			client.leave();
+			await eventually(() => expect(log).toContain("request response:end"));
+			expect(log).toEqual(["+R", "request handler:start", "gone", "request response:end"]);
+			answer.open();
+			await site.idle();
+			expect(log.filter((line) => line.startsWith("request"))).toHaveLength(2);
+		},
+	);
 
 	it("tell of a route that has nothing to release before its response", async () => {
 		const { log, open } = scene();
