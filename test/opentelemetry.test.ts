@@ -13,7 +13,9 @@ import {
 	type SpanProcessor,
 	TracerProvider,
 } from "@opentelemetry/sdk-trace";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { Hono } from "hono";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
+import { handler, requestScope } from "../src/hono.ts";
 import { family, openScope, resource, use, useAll, withScope } from "../src/index.ts";
 import { instrument } from "../src/opentelemetry.ts";
 import { logged, rejection, thrower } from "./support.ts";
@@ -102,6 +104,44 @@ describe("spans", () => {
 			"yieldscope.scope.lifetime": "request",
 			"yieldscope.outcome": "success",
 		});
+	});
+
+	it("of a server are in its request's, with the marks", async () => {
+		const Pool = logged([], "Pool", {}, { lifetime: "app" });
+		const Tx = logged([], "Tx", { Pool }, { lifetime: "handler" });
+		const Audit = logged([], "Audit");
+		const app = openScope({ lifetime: "app" });
+		const server = new Hono();
+		server.use(requestScope({ parent: app }));
+		server.get(
+			"/",
+			handler({ tx: Tx, audit: Audit }, async (_, c) => {
+				await inSpan("SELECT", () => {});
+				return c.text("ok");
+			}),
+		);
+		await inSpan("GET /", async () => (await server.request("/")).text());
+		await vi.waitFor(() => expect(app.inspect().children).toEqual([]));
+		await app.disposeAsync();
+		expect(tree()).toEqual([
+			"GET /",
+			"  scope request",
+			"    scope handler",
+			"      acquire Tx",
+			"      release Tx",
+			"    acquire Audit → scope handler",
+			"    release Audit",
+			"  SELECT",
+			"acquire Pool → acquire Tx",
+			"release Pool → acquire Pool",
+		]);
+		const request = exporter.getFinishedSpans().find(({ name }) => name === "scope request");
+		expect(request?.events.map(({ name }) => name)).toEqual([
+			"handler:start",
+			"handler:end",
+			"response:start",
+			"response:end",
+		]);
 	});
 
 	it("of a resource of the app that a request opens have a link to the request", async () => {
