@@ -54,6 +54,13 @@ describe.skipIf(!runsOnNode).each(["nodejs_als", "nodejs_compat"])("workerd with
 		};
 		try {
 			expect(await get("/core")).toEqual([200, '"core"']);
+			const [, events] = await get("/events");
+			const both = (operation: string) => [`${operation} start`, `${operation} asyncEnd`];
+			expect(JSON.parse(String(events))).toEqual(
+				flag === "nodejs_als"
+					? [] // there is no such module
+					: ["scope start", ...both("acquire"), ...both("release"), "scope asyncEnd"],
+			);
 			expect(await get("/ok")).toEqual([200, '{"ok":true}']);
 			expect(await happened(5)).toEqual([
 				"+tx",

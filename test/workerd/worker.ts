@@ -69,6 +69,17 @@ function encoded(chunks: AsyncGenerator<string>): ReadableStream<Uint8Array> {
 const app = new Hono();
 app.get("/log", (c) => c.json(log.splice(0)));
 app.get("/core", async (c) => c.json(await withScope(() => use(Core))));
+app.get("/events", async (c) => {
+	const diagnostics = globalThis.process?.getBuiltinModule?.("node:diagnostics_channel");
+	const seen: string[] = [];
+	for (const operation of ["scope", "acquire", "release"])
+		for (const phase of ["start", "asyncEnd"])
+			diagnostics?.subscribe(`tracing:yieldscope:${operation}:${phase}`, () =>
+				seen.push(`${operation} ${phase}`),
+			);
+	await withScope(() => use(Core));
+	return c.json(seen.splice(0));
+});
 app.use(requestScope());
 app.get(
 	"/ok",
