@@ -55,7 +55,7 @@ export interface InstrumentOptions {
  * and spawned tasks start are in theirs.
  *
  * The metrics are `yieldscope.scope.open`, `yieldscope.acquire.duration`, `yieldscope.release.duration` and
- * `yieldscope.failures`.
+ * `yieldscope.failures`. Call it once, when the SDK has started and before the first scope is opened.
  *
  * @example Printing what a job spends its time on
  * ```ts
