@@ -3,7 +3,7 @@ import { defineConfig } from "vitest/config";
 
 const src = (name: string) => fileURLToPath(new URL(`src/${name}.ts`, import.meta.url));
 
-const entries = ["index", "express", "koa", "hono", "testing"];
+const entries = ["index", "express", "koa", "hono", "opentelemetry", "testing"];
 
 export default defineConfig({
 	resolve: {
@@ -20,7 +20,7 @@ export default defineConfig({
 		emptyOutDir: false,
 		lib: { entry: entries.map(src), formats: ["es"] },
 		rolldownOptions: {
-			external: [/^node:/],
+			external: [/^node:/, "@opentelemetry/api"],
 			output: { chunkFileNames: ({ name }) => (name === "src" ? "core.js" : "[name].js") },
 		},
 	},

@@ -1,6 +1,7 @@
 import { close } from "./close.ts";
 import { cycleError, refuseCycle, refuseRecursion } from "./cycle.ts";
 import { ScopeClosedError } from "./errors.ts";
+import { acquireTrace, publishSetup } from "./events.ts";
 import { type Frame, requesterOf } from "./frame.ts";
 import { type Acquisition, Instance, ignore } from "./instance.ts";
 import { locate } from "./locate.ts";
@@ -107,8 +108,9 @@ function find(
 	owner.beginSetup(instance);
 	if (!options?.fresh) owner.share(instance);
 	// every so often a microtask cuts the chain of setups that start each other, or it would overflow the stack
-	if (instance.depth % 64 === 63 && !owner.sync) void Promise.resolve().then(() => begin(instance));
-	else begin(instance);
+	if (instance.depth % 64 === 63 && !owner.sync)
+		void Promise.resolve().then(() => begin(instance, origin));
+	else begin(instance, origin);
 	return instance;
 }
 
@@ -125,8 +127,9 @@ function depend(requester: Instance, target: Instance): void {
 }
 
 /** Runs the setup in its owner's async context, whoever asks. */
-function begin(instance: Instance): void {
-	instance.owner.enterContext(instance, start, instance);
+function begin(instance: Instance, origin: Owner): void {
+	const setup = acquireTrace.hasSubscribers ? publishSetup.bind(undefined, origin, start) : start;
+	instance.owner.enterContext(instance, setup, instance);
 }
 
 function start(instance: Instance): void {

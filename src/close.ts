@@ -1,4 +1,5 @@
 import { AsyncResource } from "node:async_hooks";
+import { beginning, type TaskEvent, taskTrace } from "./events.ts";
 import { frames, Task } from "./frame.ts";
 import { ignore } from "./instance.ts";
 import type { Owner } from "./owner.ts";
@@ -57,7 +58,7 @@ async function settle(owner: Owner): Promise<void> {
 		dropped ??= owner.failure !== undefined;
 		const work = dropped ? undefined : owner.afterWork?.shift();
 		if (work === undefined) break;
-		await runTask(owner, work).catch(ignore);
+		await runTask(owner, work, "after").catch(ignore);
 	}
 	owner.afterWork = undefined;
 	// at once: nothing may begin between the last look and the release
@@ -85,17 +86,28 @@ function heldChild(owner: Owner): Owner | undefined {
 }
 
 /** Runs a part of the scope's work, which its close waits for; a failure of it is the work's. */
-export async function runTask<T>(owner: Owner, work: () => T): Promise<Awaited<T>> {
+export async function runTask<T>(
+	owner: Owner,
+	work: () => T,
+	kind: TaskEvent["kind"],
+): Promise<Awaited<T>> {
 	const task = new Task(owner);
+	const event: TaskEvent | undefined = taskTrace.hasSubscribers
+		? { ...beginning(owner), kind }
+		: undefined;
 	owner.begin();
 	try {
-		return await frames.run(task, work);
+		return await (event === undefined
+			? frames.run(task, work)
+			: taskTrace.run(event, () => frames.run(task, work)));
 	} catch (error) {
 		owner.fail(error);
+		if (event !== undefined) event.error = error;
 		throw error;
 	} finally {
 		task.pending = false;
 		owner.end();
+		if (event !== undefined) taskTrace.finish(event);
 	}
 }
 

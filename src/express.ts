@@ -55,8 +55,8 @@ const transactions = attachments<Transaction>();
 let isReleaseErrorsKnown = false;
 
 /** Without it an error that no {@link handler} sees is a success if the app's own error middleware answers with a 4xx. */
-function warnOfMissing(): void {
-	if (isReleaseErrorsKnown || process.env.NODE_ENV === "production") return;
+function warnOfMissing({ app }: Request): void {
+	if (isReleaseErrorsKnown || app.get("env") === "production") return;
 	isReleaseErrorsKnown = true;
 	process.emitWarning(
 		"releaseErrors() of \"yieldscope/express\" isn't mounted: what a plain handler throws can be committed. Mount it before the app's own error middleware: app.use(releaseErrors()).",
@@ -131,7 +131,7 @@ export function requestScope(
 		// the innermost router's `next`, so that its own error middleware gets it
 		const fail = (error: unknown) => void deliver(transaction, error, req.next ?? next);
 		const hold = () => {
-			warnOfMissing();
+			warnOfMissing(req);
 			if (res.headersSent || exchange.hasFailed) return;
 			transaction.held = holdResponse(
 				res,
@@ -224,7 +224,7 @@ export function handler(...args: unknown[]): unknown {
 			return;
 		}
 		transaction.exchange
-			.work(() => inject(route, [req, res, next]))
+			.work(() => inject(route, [req, res, next], transaction.exchange))
 			.catch((error) => deliver(transaction, error, next));
 	};
 }
@@ -232,7 +232,7 @@ export function handler(...args: unknown[]): unknown {
 /**
  * Makes the error middleware that tells the resources of errors that no {@link handler} has seen. Mount it right before
  * the app's own, and before those of sub-routers. Where it is missing and a `"handler"` resource is used, the process warns
- * of it once, unless `NODE_ENV` is `"production"`.
+ * of it once, unless the app's `env` is `"production"`.
  */
 export function releaseErrors(...misused: readonly never[]): ErrorRequestHandler {
 	if (misused.length > 0) {

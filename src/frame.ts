@@ -8,7 +8,7 @@ export type Frame = Visitor | Visit;
 /** Somebody at work in their own scope. */
 export type Visitor = Owner | Instance | Task;
 
-/** The ambient frame. The one piece of module state there is. */
+/** The ambient frame. The one piece of module state that the engine has. */
 export const frames: AsyncLocalStorage<Frame> = new AsyncLocalStorage();
 
 /**

@@ -149,6 +149,7 @@ export class Exchange {
 	#failing: Promise<Fault> | undefined;
 	#isDropping = false;
 	#isAbandoned = false;
+	#isOver = false;
 	#bodyFailure: { readonly error: unknown } | undefined;
 	/** Whether there is something to release before the first byte. */
 	#isHandlerUsed = false;
@@ -242,22 +243,36 @@ export class Exchange {
 		if (this.#isHandlerEnded || handler === undefined) return this.#handlerEnd;
 		this.#isHandlerEnded = true;
 		if (handler.disposed) return undefined;
+		this.#mark("handler:end", status);
 		const byStatus =
 			status >= 500 ? new ScopeError(`The response has the status ${status}.`) : undefined;
 		if (byStatus !== undefined) handler.fail(byStatus);
 		handler.complete();
 		const closing = handler.disposeAsync();
-		if (this.#isHandlerUsed) this.#handlerEnd = this.#endHandler(closing, byStatus);
-		else if (handler.outcome.type === "failure") this.#declare(handler.outcome.error);
+		if (this.#isHandlerUsed) this.#handlerEnd = this.#endHandler(closing, status, byStatus);
+		else {
+			this.#mark("response:start", status);
+			if (handler.outcome.type === "failure") this.#declare(handler.outcome.error);
+		}
 		return this.#handlerEnd;
 	}
 
-	async #endHandler(closing: Promise<void>, byStatus: ScopeError | undefined): Promise<void> {
+	async #endHandler(
+		closing: Promise<void>,
+		status: number,
+		byStatus: ScopeError | undefined,
+	): Promise<void> {
 		const { outcome, rejected } = await ended(this.handler as Scope, closing); // endHandler closes it
-		if (outcome.type !== "failure") return;
+		const hasFailed = outcome.type === "failure";
 		// a failure that was declared in good order, by a status or by fail(), leaves the response as it is
-		if (rejected && !Object.is(outcome.error, byStatus)) throw outcome.error;
-		this.#declare(outcome.error);
+		if (hasFailed && rejected && !Object.is(outcome.error, byStatus)) throw outcome.error;
+		this.#mark("response:start", status);
+		if (hasFailed) this.#declare(outcome.error);
+	}
+
+	/** Tells who listens to events, as long as the response isn't over. */
+	#mark(name: string, detail?: unknown): void {
+		if (!this.#isOver) this.request?.mark(name, detail);
 	}
 
 	/** The work has failed, and the response says so. */
@@ -302,16 +317,23 @@ export class Exchange {
 	async #fail(error: unknown): Promise<Fault> {
 		const { handler, request } = this;
 		if (handler === undefined || request === undefined) return { error };
+		let isUnanswered = !this.#isHandlerEnded;
+		if (isUnanswered) this.#mark("handler:end");
 		// closing the handler's scope doesn't tell its own signal
 		request.cancel(error);
 		let told: Fault = { error };
 		// whoever called endHandler has its error
-		if (this.#isHandlerEnded) await this.#handlerEnd?.catch(() => {});
-		else told = await this.#failScope(handler, error, () => handler.disposeAsync());
-		return this.#failScope(request, told.error, () => {
+		if (this.#isHandlerEnded) {
+			await this.#handlerEnd?.catch(() => {
+				isUnanswered = true;
+			});
+		} else told = await this.#failScope(handler, error, () => handler.disposeAsync());
+		const answer = await this.#failScope(request, told.error, () => {
 			this.#finish();
 			return this.closed;
 		});
+		if (isUnanswered) this.#mark("response:start");
+		return answer;
 	}
 
 	/** Closes a scope whose work failed with `error`; gives what its resources made of it. */
@@ -357,6 +379,8 @@ export class Exchange {
 	async end(response: ResponseState): Promise<{ readonly error: unknown } | undefined> {
 		const { request } = this;
 		if (request === undefined) return undefined;
+		this.#isOver = true;
+		request.mark("response:end");
 		if (this.#working > 0 || this.#bodies !== undefined || this.#handlerEnd !== undefined) {
 			await this.#settled();
 		}
@@ -474,9 +498,11 @@ function goOn(...args: unknown[]): unknown {
 export async function inject(
 	{ dependencies, fn }: Route,
 	args: readonly unknown[],
+	exchange: Exchange,
 ): Promise<unknown> {
-	if (dependencies === undefined) return fn(...args);
-	return fn(await useAll(dependencies), ...args);
+	const values = dependencies === undefined ? [] : [await useAll(dependencies)];
+	if (fn !== goOn) exchange.request?.mark("handler:start");
+	return fn(...values, ...args);
 }
 
 /** Says that the middleware is missing. */

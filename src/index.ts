@@ -34,6 +34,17 @@ export {
 	type SuppressedErrorConstructor,
 	YieldedTwiceError,
 } from "./errors.ts";
+export type {
+	AcquireEvent,
+	InstanceInfo,
+	MarkEvent,
+	ReleaseEvent,
+	ReportEvent,
+	ScopeEvent,
+	ScopeInfo,
+	TaskEvent,
+	TracedEvent,
+} from "./events.ts";
 export { family } from "./family.ts";
 export { detectLeaks, type LeakDetection, unclosedScopes } from "./leaks.ts";
 export type { Fault, Incomplete, Outcome, Success } from "./outcome.ts";

@@ -1,3 +1,4 @@
+import { acquireTrace, publishAcquired } from "./events.ts";
 import type { Linked } from "./list.ts";
 import type { Owner } from "./owner.ts";
 import type { Departure } from "./release-early.ts";
@@ -144,6 +145,7 @@ export class Instance implements Linked {
 		this.#forgetWaiters();
 		this.#onEnd?.();
 		owner.wake();
+		if (acquireTrace.underway !== undefined) publishAcquired(this);
 	}
 
 	/** pending -> failed */
@@ -169,6 +171,7 @@ export class Instance implements Linked {
 			this.reported = true;
 		}
 		owner.wake();
+		if (acquireTrace.underway !== undefined) publishAcquired(this);
 	}
 
 	/** releasing -> released. A timer made in the setup may hold on to this for ever: nothing else may come with it. */

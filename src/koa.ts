@@ -253,7 +253,7 @@ export function handler(...args: unknown[]): Middleware {
 		const exchange = exchanges.get(ctx.req);
 		if (exchange === undefined) throw missingMiddleware("koa");
 		try {
-			await exchange.work(() => inject(route, [ctx, next]));
+			await exchange.work(() => inject(route, [ctx, next], exchange));
 		} catch (error) {
 			throw truthyError((await exchange.fail(error)).error);
 		}

@@ -1,5 +1,6 @@
 import { AsyncResource } from "node:async_hooks";
 import { AcquireAbortedError, type ScopeIncompleteError } from "./errors.ts";
+import { publishClosing, publishError, scopeTrace } from "./events.ts";
 import { type Frame, frames, runInFrame, type Task, type Visitor, visitorIn } from "./frame.ts";
 import { Callback, type Entry, Instance, ignore } from "./instance.ts";
 import { type Linked, List } from "./list.ts";
@@ -409,6 +410,7 @@ export class Owner implements Linked {
 
 	/** Gives an error that can't reach a caller to somebody. */
 	report(error: unknown): void {
+		publishError(this, error);
 		let at: Owner | undefined = this;
 		while (at !== undefined && at.reporter === undefined) at = at.parent;
 		reportTo(at?.reporter, error);
@@ -428,6 +430,7 @@ export class Owner implements Linked {
 		if (this.#controller !== undefined && this.#isOutlived) this.#followParent(this.#controller);
 		this.onFinish?.();
 		this.onFinish = undefined;
+		if (scopeTrace.underway !== undefined) publishClosing(this);
 	}
 }
 

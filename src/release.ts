@@ -6,6 +6,7 @@ import {
 	ScopeIncompleteError,
 	YieldedTwiceError,
 } from "./errors.ts";
+import { type ReleaseEvent, releaseEvent, releaseTrace } from "./events.ts";
 import { Callback, type Entry, Instance } from "./instance.ts";
 import type { List } from "./list.ts";
 import { attachCause, Failure } from "./outcome.ts";
@@ -76,8 +77,12 @@ export async function releaseInTurn(
 		const isEmpty = entry instanceof Callback && entry.run === undefined;
 		if (isEmpty) owesAwait = true;
 		const sent = sentBy(owner, verdict);
+		const event = eventOf(owner, entry, sent, verdict);
 		try {
-			let result = begin(entry, sent);
+			let result =
+				event === undefined
+					? begin(entry, sent)
+					: releaseTrace.run(event, begin.bind(undefined, entry, sent));
 			if (!isEmpty && (entry instanceof Callback || isThenable(result))) {
 				awaited = true;
 				const limit = limitOf(owner, entry);
@@ -89,12 +94,13 @@ export async function releaseInTurn(
 				await (limit === undefined ? ending : within(ending, limit));
 			}
 		} catch (thrown) {
-			if (Overrun.is(thrown)) overrun(owner, entry, thrown, sent, verdict);
-			else answer(entry, thrown, sent, verdict);
+			if (Overrun.is(thrown)) overrun(owner, entry, thrown, sent, verdict, event);
+			else answer(entry, thrown, sent, verdict, event);
 		}
 		// not before: inspect() shows what takes its time
 		list.remove(entry);
 		if (entry instanceof Instance) entry.finish();
+		if (event !== undefined) releaseTrace.finish(event);
 		entry = previous;
 	}
 	// https://tc39.es/proposal-explicit-resource-management/#sec-disposeresources, step 4
@@ -107,14 +113,19 @@ export function releaseSync(owner: Owner): void {
 	for (let entry = owner.entries.last; entry !== undefined; entry = owner.entries.last) {
 		owner.entries.remove(entry);
 		const sent = sentBy(owner, owner);
+		const event = eventOf(owner, entry, sent, owner);
 		try {
-			const result = begin(entry, sent);
+			const result =
+				event === undefined
+					? begin(entry, sent)
+					: releaseTrace.run(event, begin.bind(undefined, entry, sent));
 			if (entry instanceof Instance)
 				end(owner, entry, result, sent)?.catch((error) => owner.report(error));
 		} catch (thrown) {
-			answer(entry, thrown, sent, owner);
+			answer(entry, thrown, sent, owner, event);
 		}
 		if (entry instanceof Instance) entry.finish();
+		if (event !== undefined) releaseTrace.finish(event);
 	}
 }
 
@@ -268,11 +279,32 @@ export function closeGenerator(
 		});
 }
 
+/** Whether somebody is to be told of the release of `entry`, and what. */
+function eventOf(
+	owner: Owner,
+	entry: Entry,
+	sent: Sent | undefined,
+	verdict: Verdict,
+): ReleaseEvent | undefined {
+	if (!releaseTrace.hasSubscribers) return undefined;
+	if (entry instanceof Callback)
+		return entry.run && releaseEvent(owner, undefined, sent, verdict !== owner);
+	return releaseEvent(owner, entry, sent, verdict !== owner);
+}
+
 /** Takes in what a release threw. */
-function answer(entry: Entry, thrown: unknown, sent: Sent | undefined, verdict: Verdict): void {
+function answer(
+	entry: Entry,
+	thrown: unknown,
+	sent: Sent | undefined,
+	verdict: Verdict,
+	event: ReleaseEvent | undefined,
+): void {
 	const { failure } = verdict;
-	if (sent !== undefined && entry instanceof Instance && entry.generator !== undefined) {
-		if (Object.is(thrown, sent.error)) return;
+	const isReply = sent !== undefined && entry instanceof Instance && entry.generator !== undefined;
+	if (isReply && Object.is(thrown, sent.error)) return;
+	if (event !== undefined) event.error = thrown;
+	if (isReply) {
 		// unless a concurrent release has changed the error meanwhile, this is its translation
 		if (failure !== undefined && Object.is(failure.error, sent.error)) {
 			failure.translate(thrown);
@@ -331,6 +363,7 @@ function overrun(
 	{ limit, late }: Overrun,
 	sent: Sent | undefined,
 	verdict: Verdict,
+	event: ReleaseEvent | undefined,
 ): void {
 	const instance = entry instanceof Instance ? entry : undefined;
 	const place = instance
@@ -342,6 +375,7 @@ function overrun(
 			? detailsOf(instance.definition, owner, instance.creator)
 			: { resource: "a callback", scope: owner.name, path: ["a callback"] },
 	);
+	if (event !== undefined) event.error = error;
 	if (verdict.failure === undefined) verdict.failure = new Failure(error);
 	else owner.report(error);
 	// the instance forgets its generator as soon as the others go on

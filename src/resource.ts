@@ -1,4 +1,5 @@
 import { InvalidArgumentError, isObject, isThenable } from "./errors.ts";
+import { customInspect } from "./inspect.ts";
 import { checkOptions, kindOf, printable } from "./options.ts";
 import type { Scope } from "./scope.ts";
 
@@ -85,14 +86,14 @@ export class Definition implements Resource<unknown> {
 	/** `undefined`: a token. */
 	readonly setup: AnySetup | undefined;
 	/** What makes two definitions the same resource: themselves, or their family and key. */
-	readonly family: object | undefined;
+	readonly family: Definition | undefined;
 	readonly key: unknown;
 
 	constructor(
 		setup: AnySetup | undefined,
 		options: ResourceOptions,
 		dependencies?: Definition["dependencies"],
-		member?: { readonly family: object; readonly key: unknown },
+		member?: { readonly family: Definition; readonly key: unknown },
 	) {
 		checkOptions(options);
 		for (const key of Object.keys(options)) {
@@ -111,6 +112,11 @@ export class Definition implements Resource<unknown> {
 		this.dependencies = dependencies;
 		this.family = member?.family;
 		this.key = member?.key;
+	}
+
+	/** @internal */
+	[customInspect](): string {
+		return `Resource(${this.name})`;
 	}
 
 	/**
@@ -147,6 +153,15 @@ export class Replacement implements Binding {
 		this.resource = resource;
 		this.definition = definition;
 		this.value = value;
+	}
+
+	/**
+	 * Without the value, which may be a secret.
+	 *
+	 * @internal
+	 */
+	[customInspect](): string {
+		return `Binding(${this.resource.name})`;
 	}
 
 	get promise(): Promise<unknown> {

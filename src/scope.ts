@@ -7,7 +7,9 @@ import { ambientOwner, enterOwner, runIn } from "./context.ts";
 import { disposeHeld } from "./dispose.ts";
 import { disposerOf, requireDisposer } from "./disposer.ts";
 import { InvalidArgumentError, ScopeClosedError } from "./errors.ts";
+import { publishMark } from "./events.ts";
 import { frames } from "./frame.ts";
+import { customInspect, inspectScope } from "./inspect.ts";
 import { ignore } from "./instance.ts";
 import { noteOpening, type Opener } from "./leaks.ts";
 import { defaultOwner, detachTarget } from "./locate.ts";
@@ -353,7 +355,7 @@ export class Scope implements AsyncDisposable {
 		checkCallback(fn, "spawn");
 		const owner = this.#owner;
 		const result = admits(owner, frames.getStore())
-			? runTask(owner, fn)
+			? runTask(owner, fn, "spawn")
 			: Promise.reject(closedError(owner, "spawn a task in"));
 		result.catch(ignore);
 		return result;
@@ -407,9 +409,31 @@ export class Scope implements AsyncDisposable {
 		this.#owner.report(error);
 	}
 
-	/** Tells what is open here and below, for logs and debugging. Values are never part of it. */
+	/**
+	 * Tells whoever listens on the diagnostics channel `yieldscope:mark` that something happens now. The adapters mark
+	 * `"handler:start"`, `"handler:end"`, `"response:start"` and `"response:end"` on request scopes.
+	 *
+	 * @param detail - What there is to say about it.
+	 */
+	mark(name: string, detail?: unknown): void {
+		publishMark(this.#owner, name, detail);
+	}
+
+	/**
+	 * Tells what is open here and below, for logs and debugging. Values are never part of it. `console.log(scope)` prints it
+	 * as a tree.
+	 */
 	inspect(): ScopeSnapshot {
 		return snapshotOf(this.#owner);
+	}
+
+	/**
+	 * What `console.log` prints.
+	 *
+	 * @internal
+	 */
+	[customInspect](depth: number | null): string {
+		return inspectScope(this.inspect(), depth);
 	}
 }
 

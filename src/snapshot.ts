@@ -14,6 +14,8 @@ export interface ResourceSnapshot {
 	readonly age: number;
 	/** The names of the resources that its setup used. */
 	readonly dependencies: readonly string[];
+	/** Those of them that its own setup waits for, as far as they are not there yet. */
+	readonly waitsFor: readonly string[];
 }
 
 /** What {@link Scope.inspect} tells of a scope, at that moment. */
@@ -74,10 +76,17 @@ function describeScope(owner: Owner) {
 }
 
 function describe(instance: Instance): ResourceSnapshot {
+	const dependencies = instance.dependencies ?? [];
+	const isAwaited = (each: Instance) => instance.pending && each.pending;
 	return {
 		name: instance.definition.name,
 		state: instance.state as ResourceSnapshot["state"], // the others are over
 		age: performance.now() - instance.startedAt,
-		dependencies: [...new Set(instance.dependencies?.map((each) => each.definition.name))],
+		dependencies: namesOf(dependencies),
+		waitsFor: namesOf(dependencies.filter(isAwaited)),
 	};
+}
+
+function namesOf(instances: readonly Instance[]): string[] {
+	return [...new Set(instances.map(({ definition }) => definition.name))];
 }

@@ -5,6 +5,7 @@ import { ambientOwner, enterOwner, runIn } from "./context.ts";
 import { requireDisposer, syncDisposerOf } from "./disposer.ts";
 import { InvalidArgumentError, isThenable, ScopeError } from "./errors.ts";
 import { frames } from "./frame.ts";
+import { customInspect, inspectScope } from "./inspect.ts";
 import { noteOpening, type Opener } from "./leaks.ts";
 import { checkCallback, checkMovable, openFrame, openOwner } from "./open.ts";
 import type { Outcome } from "./outcome.ts";
@@ -235,6 +236,15 @@ export class SyncScope implements Disposable {
 	/** {@inheritDoc Scope.inspect} */
 	inspect(): ScopeSnapshot {
 		return snapshotOf(this.#owner);
+	}
+
+	/**
+	 * What `console.log` prints.
+	 *
+	 * @internal
+	 */
+	[customInspect](depth: number | null): string {
+		return inspectScope(this.inspect(), depth);
 	}
 }
 

@@ -1,11 +1,14 @@
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
-import { build, type Rolldown } from "vite";
+import { build, type Plugin, type Rolldown } from "vite";
 
 /**
  * Bundles `source`, a module that stands in `src/`, with all it imports, minified. Built-ins and frameworks stay outside.
  */
-export async function bundle(source: string): Promise<{ gzip: number; imports: string[] }> {
+export async function bundle(
+	source: string,
+	...plugins: readonly Plugin[]
+): Promise<{ code: string; gzip: number; imports: string[] }> {
 	const entry = fileURLToPath(new URL("../src/bundle-entry.ts", import.meta.url));
 	const result = await build({
 		configFile: false,
@@ -17,6 +20,7 @@ export async function bundle(source: string): Promise<{ gzip: number; imports: s
 				resolveId: (id) => (id === entry ? id : undefined),
 				load: (id) => (id === entry ? source : undefined),
 			},
+			...plugins,
 		],
 		build: {
 			write: false,
@@ -29,5 +33,6 @@ export async function bundle(source: string): Promise<{ gzip: number; imports: s
 	const [output] = [result].flat() as Rolldown.RolldownOutput[];
 	const chunk = output?.output[0];
 	if (chunk === undefined) throw new Error(`Nothing was built from ${source}`);
-	return { gzip: gzipSync(chunk.code).byteLength, imports: chunk.imports };
+	const { code, imports } = chunk;
+	return { code, gzip: gzipSync(code).byteLength, imports };
 }

@@ -1,8 +1,13 @@
+import { inspect } from "node:util";
 import { expect, it } from "vitest";
 import {
 	openScope,
+	openScopeSync,
+	override,
+	provide,
 	type ResourceSnapshot,
 	resource,
+	token,
 	use,
 	useAll,
 	withScope,
@@ -12,6 +17,7 @@ import { gate, logged, rejection, ticks } from "./support.ts";
 const shown = (snapshot: Partial<ResourceSnapshot>) => ({
 	age: expect.any(Number),
 	dependencies: [],
+	waitsFor: [],
 	...snapshot,
 });
 
@@ -118,4 +124,99 @@ it("tells nothing of a setup that failed, but of what it has registered", async 
 		await rejection(use(Broken));
 		expect(scope.inspect()).toMatchObject({ resources: [], callbacks: 1 });
 	});
+});
+
+it("tells what a pending setup waits for", async () => {
+	const setup = gate();
+	const Pool = resource(() => "pool", { name: "Pool" });
+	const Slow = resource(() => setup.promise, { name: "Slow" });
+	const Tx = resource({ Pool, Slow }, () => "tx", { name: "Tx" });
+	await withScope(async (scope) => {
+		const tx = use(Tx);
+		expect(scope.inspect().resources).toEqual([
+			shown({
+				name: "Tx",
+				state: "pending",
+				dependencies: ["Pool", "Slow"],
+				waitsFor: ["Slow"],
+			}),
+			shown({ name: "Pool", state: "ready" }),
+			shown({ name: "Slow", state: "pending" }),
+		]);
+		setup.open();
+		await tx;
+		expect(scope.inspect().resources[0]).toEqual(
+			shown({ name: "Tx", state: "ready", dependencies: ["Pool", "Slow"] }),
+		);
+	});
+});
+
+/** What `console.log` prints, whatever the ages are. */
+const printed = (value: unknown, depth?: number | null) =>
+	inspect(value, depth === undefined ? {} : { depth }).replaceAll(/\d+ ms/g, "N ms");
+
+it("is printed as a tree", async () => {
+	const [setup, task] = [gate(), gate()];
+	const app = openScope({ lifetime: "app", name: "shop" });
+	const request = openScope({ parent: app, lifetime: "request", name: "GET /" });
+	const secret = {
+		get password() {
+			throw new Error("nobody may look");
+		},
+	};
+	const Pool = resource(() => secret, { name: "Pool", lifetime: "app" });
+	const Slow = resource(() => setup.promise, { name: "Slow" });
+	const Tx = resource({ Pool, Slow }, () => secret, { name: "Tx" });
+	const tx = request.use(Tx);
+	request.defer(() => {});
+	void app.spawn(() => task.promise);
+	openScope({ parent: request, lifetime: "handler" });
+	openScopeSync({ parent: app, name: "sync" });
+	expect(printed(app)).toBe(
+		[
+			'Scope "shop" (app, open, incomplete)',
+			"  Pool (ready, N ms)",
+			"  running: 1",
+			'  Scope "GET /" (request, open, incomplete)',
+			"    Tx (pending, N ms) uses Pool, Slow, waits for Slow",
+			"    Slow (pending, N ms)",
+			"    callbacks: 1",
+			'    Scope "handler" (open, incomplete)',
+			'  Scope "sync" (open, incomplete)',
+		].join("\n"),
+	);
+	expect(printed({ app }, 1)).toContain('Scope "GET /" (request, open, incomplete) …');
+	expect(printed({ app }, 1)).not.toContain("Slow");
+	setup.open();
+	task.open();
+	await tx;
+	await app.disposeAsync();
+	expect(printed(app)).toBe('Scope "shop" (app, closed, incomplete)');
+});
+
+it("is printed no longer and no deeper than anybody reads", async () => {
+	const wide = openScope({ name: "wide" });
+	for (let i = 0; i < 30; i++) {
+		openScope({ parent: wide, name: `child ${i}` });
+		await wide.use(resource(() => i, { name: `R${i}` }));
+	}
+	const lines = printed(wide).split("\n");
+	expect(lines).toHaveLength(1 + 11 + 11);
+	expect([lines[11], lines[22]]).toEqual(["  … 20 more", "  … 20 more"]);
+	const deep = openScope({ name: "0" });
+	for (let i = 1, parent = deep; i < 10_000; i++) parent = openScope({ parent, name: `${i}` });
+	expect(printed(deep).split("\n")).toHaveLength(4);
+	expect(printed(deep, null).split("\n")).toHaveLength(12);
+	await wide.disposeAsync();
+	await deep.disposeAsync();
+});
+
+it("has resources and bindings printed without values", () => {
+	const Tenant = token<object>("Tenant");
+	const Other = resource(() => ({ key: "secret" }), { name: "Other" });
+	expect(printed([Tenant, Other])).toBe("[ Resource(Tenant), Resource(Other) ]");
+	expect(printed([provide(Tenant, { key: "secret" }), override(Tenant, Other)])).toBe(
+		"[ Binding(Tenant), Binding(Tenant) ]",
+	);
+	expect(printed(openScopeSync({ name: "held" }))).toBe('Scope "held" (open, incomplete)');
 });

@@ -103,6 +103,13 @@ describe.skipIf(!runsOnNode).each(["nodejs_als", "nodejs_compat"])("workerd with
 		await eventually(async () => expect(await look(name)).toEqual({ log, open: 0 }));
 	});
 
+	it("publishes events where there is a module for them", async () => {
+		const both = (operation: string) => [`${operation} start`, `${operation} asyncEnd`];
+		const events = ["scope start", ...both("acquire"), ...both("release"), "scope asyncEnd"];
+		const response = await send("events");
+		expect(await response.json()).toEqual(flag === "nodejs_als" ? [] : events);
+	});
+
 	it("tells the resources of a body that fails half-way", async () => {
 		const name = "a body that fails half-way";
 		const client = connect(name);

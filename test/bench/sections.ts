@@ -16,6 +16,7 @@ export const sections: Readonly<Record<string, () => Promise<Measurements>>> = {
 		undefined,
 		" and try/finally by hand: it releases nothing",
 	),
+	events: () => import("./events.ts"),
 	acquired: () => import("./acquired.ts"),
 	scale: () => import("./scale.ts"),
 	http: () => import("./http.ts"),

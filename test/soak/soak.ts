@@ -10,7 +10,7 @@ import type { Visit } from "./plan.ts";
 import type { Answer } from "./send.ts";
 import { type Check, fateOf, judge, type Marks, presenceOf } from "./verdict.ts";
 
-export interface SoakOptions {
+interface SoakOptions {
 	/** The server's. */
 	readonly name: string;
 	readonly seconds: number;
@@ -18,7 +18,7 @@ export interface SoakOptions {
 }
 
 /** How many there are, by two properties. */
-export type Tally = Readonly<Record<string, Readonly<Record<string, number>>>>;
+type Tally = Readonly<Record<string, Readonly<Record<string, number>>>>;
 
 /** What was thrown at a server, and what was found. */
 export interface Report {

@@ -13,7 +13,7 @@ import {
 import type { Kind } from "./plan.ts";
 
 /** What a fault throws. */
-export class Fault extends Error {
+class Fault extends Error {
 	override readonly name = "Fault";
 }
 

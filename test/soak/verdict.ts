@@ -57,7 +57,7 @@ export const NOISE = 2_000_000;
  * A refused one is not there, but for those in doubt: the server couldn't see what became of the COMMIT, because its
  * connection was lost, or it took too long. No client of any database can know then; PostgreSQL does.
  */
-export const fates = ["acknowledged", "refused", "in doubt", "unanswered", "never sent"] as const;
+const fates = ["acknowledged", "refused", "in doubt", "unanswered", "never sent"] as const;
 export type Fate = (typeof fates)[number];
 
 export function fateOf({ reached, status }: Answer, marks: Marks | undefined): Fate {

@@ -45,6 +45,20 @@ const Tenant = token<string>("Tenant");
 
 /** Apps whose clients have a connection of their own. */
 export const apps: Record<string, Pick<Scenario, "define" | "mounts">> = {
+	events: {
+		define: ({ app, R }) =>
+			app.get("/", async (c) => {
+				const diagnostics = globalThis.process?.getBuiltinModule?.("node:diagnostics_channel");
+				const seen: string[] = [];
+				for (const operation of ["scope", "acquire", "release"])
+					for (const phase of ["start", "asyncEnd"])
+						diagnostics?.subscribe(`tracing:yieldscope:${operation}:${phase}`, () =>
+							seen.push(`${operation} ${phase}`),
+						);
+				await withScope({ lifetime: "request" }, () => use(R));
+				return c.json(seen.splice(0));
+			}),
+	},
 	"before the answer": {
 		define: ({ app, R, H, until, log }) =>
 			app.get(
@@ -241,7 +255,7 @@ export const scenarios: Record<string, Scenario> = {
 			);
 		},
 		answer: "handler",
-		log: ["+R", "+R", "inner in handler", "-R", "head 200", "-R"],
+		log: ["+R", "+R", "-R", "inner in handler", "head 200", "-R"],
 	},
 	"binds values for one request": {
 		mounts: 0,
