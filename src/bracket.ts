@@ -39,8 +39,9 @@ async function work<R>(owner: Owner, fn: (scope: Scope) => R): Promise<Awaited<R
 	const { failure } = owner;
 	if (failure === undefined) return value as Awaited<R>;
 	const error = failure.combined();
-	if (isLeftAlone(owner) && (failure.translated || !owner.followsFromAbort(error)))
-		owner.report(error);
+	// whoever called fail() has the error already, unless it went on elsewhere
+	const isUntold = owner.detached || (isLeftAlone(owner) && failure.isNews);
+	if (isUntold && (failure.translated || !owner.followsFromAbort(error))) owner.report(error);
 	throw error;
 }
 

@@ -367,6 +367,22 @@ describe("rule 23: onReleaseError", () => {
 		expect(log).toEqual([["work", failure]]);
 	});
 
+	it("doesn't get what a child was told by fail() while its parent closes: who said so has it", async () => {
+		const log: [string, unknown][] = [];
+		const until = gate();
+		const app = openScope({ lifetime: "app", ...reporting(log, "app") });
+		const child = withScope({ parent: app }, async (scope) => {
+			await until.promise;
+			scope.fail(failure);
+		});
+		const closing = app.disposeAsync();
+		await ticks();
+		until.open();
+		await closing;
+		expect(await rejection(child)).toBe(failure);
+		expect(log).toEqual([]);
+	});
+
 	it("doesn't get what reaches a caller", async () => {
 		const log: [string, unknown][] = [];
 		await rejection(

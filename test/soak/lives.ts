@@ -34,7 +34,7 @@ export class Lives {
 		const { code, stderr } = await child.exited;
 		this.port = undefined;
 		const isClosed = child.lines.includes("closed");
-		if (stderr !== "" || (signal === "SIGTERM" ? code !== 0 || !isClosed : code !== null)) {
+		if (stderr !== "" || (signal === "SIGTERM" ? code !== 0 || !isClosed : code !== signal)) {
 			this.exits.push(`${signal}: code ${code}, closed ${isClosed}, ${stderr}`);
 		}
 	}

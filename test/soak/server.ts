@@ -36,22 +36,15 @@ const expected = [
 	// clients that leave
 	/^Error: (?:(?:read|write) (?:ECONNRESET|EPIPE)|Parse Error)/,
 	/^AbortError: The client closed the connection/,
-];
-
-/** What requests fail with whose scope an app that closes had cancelled: the framework is told, and so are we. */
-const expectedAtEnd = [
+	/^Error(?: \[ERR_STREAM_PREMATURE_CLOSE\])?: Premature close/,
+	// an app that closes
 	/^ServiceUnavailableError: The server is shutting down/,
-	/^NotFoundError: No order/,
-	/Premature close/,
 ];
-
-let isStopping = false;
 
 /** Tells of what is reported or printed, unless it is expected. */
 function stray(error: unknown): void {
 	const text = String(error);
-	const fits = (pattern: RegExp) => pattern.test(text);
-	if (expected.some(fits) || (isStopping && expectedAtEnd.some(fits))) return;
+	if (expected.some((pattern) => pattern.test(text))) return;
 	print("stray", inspect(error).replaceAll("\n", " "));
 }
 console.error = stray;
@@ -98,9 +91,7 @@ const control = createServer(async (_request, response) => {
 });
 
 const server = create(app);
-shutDownOnSignal(server, app, { abortAt: 1_000, cutAt: 2_000, exitAt: 20_000 }, () => {
-	isStopping = true;
-});
+shutDownOnSignal(server, app, { abortAt: 1_000, cutAt: 2_000, exitAt: 20_000 });
 const ports: number[] = [];
 for (const each of [server, control]) {
 	await once(each.listen(0, "127.0.0.1"), "listening");
