@@ -24,5 +24,9 @@ export default defineConfig({
 			output: { chunkFileNames: ({ name }) => (name === "src" ? "core.js" : "[name].js") },
 		},
 	},
-	test: { include: ["test/**/*.test.ts", "docs/examples/**/*.test.ts"], execArgv: ["--expose-gc"] },
+	test: {
+		include: ["test/**/*.test.ts", "docs/examples/**/*.test.ts"],
+		execArgv: ["--expose-gc"],
+		testTimeout: 20_000, // of a machine that does other things as well
+	},
 });

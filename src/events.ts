@@ -135,7 +135,7 @@ class Trace<E extends TracedEvent, S extends object = object> {
 	run<R>(event: E, fn: () => R): R {
 		const { start, end } = this.#channels as TracingChannel; // somebody listens
 		try {
-			return start.runStores(event, () => (event.around ? event.around(fn) : fn()));
+			return start.runStores(event, () => (event.around ? runAround(event.around, fn) : fn()));
 		} finally {
 			end.publish(event);
 		}
@@ -156,6 +156,33 @@ class Trace<E extends TracedEvent, S extends object = object> {
 		asyncStart.publish(event);
 		asyncEnd.publish(event);
 	}
+}
+
+/** Calls `fn` exactly once, in `around`, whatever that does: what it throws is thrown where it hurts nobody, as by channels. */
+function runAround<R>(around: NonNullable<TracedEvent["around"]>, fn: () => R): R {
+	let result: { readonly value: R } | { readonly error: unknown } | undefined;
+	const once = (): R => {
+		if (result === undefined) {
+			try {
+				result = { value: fn() };
+			} catch (error) {
+				result = { error };
+			}
+		}
+		if ("error" in result) throw result.error;
+		return result.value;
+	};
+	try {
+		around(once);
+	} catch (error) {
+		const isOwn = result === undefined || !("error" in result && Object.is(result.error, error));
+		if (isOwn) {
+			process.nextTick(() => {
+				throw error;
+			});
+		}
+	}
+	return once();
 }
 
 export const scopeTrace: Trace<ScopeEvent, Owner> = new Trace("scope");

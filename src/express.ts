@@ -9,6 +9,7 @@ import type { Contextual, Uninferred } from "#contextual";
 import {
 	attachments,
 	Exchange,
+	foreignCaller,
 	inject,
 	isEcho,
 	missingMiddleware,
@@ -29,6 +30,7 @@ import {
 	bindEnd,
 	type HeldResponse,
 	holdResponse,
+	onHead,
 	onResponseOver,
 	watchSources,
 } from "./node-response.ts";
@@ -55,8 +57,8 @@ const transactions = attachments<Transaction>();
 let isReleaseErrorsKnown = false;
 
 /** Without it an error that no {@link handler} sees is a success if the app's own error middleware answers with a 4xx. */
-function warnOfMissing({ app }: Request): void {
-	if (isReleaseErrorsKnown || app.get("env") === "production") return;
+function warnOfMissing({ app }: Partial<Pick<Request, "app">>): void {
+	if (isReleaseErrorsKnown || app?.get("env") === "production") return;
 	isReleaseErrorsKnown = true;
 	process.emitWarning(
 		"releaseErrors() of \"yieldscope/express\" isn't mounted: what a plain handler throws can be committed. Mount it before the app's own error middleware: app.use(releaseErrors()).",
@@ -111,6 +113,7 @@ export function requestScope(
 ): RequestHandler {
 	const defaults = requestDefaults(options);
 	return function requestScope(req, res, next) {
+		if (typeof next !== "function") throw foreignCaller("express");
 		const known = transactions.get(req);
 		if (known !== undefined) {
 			known.exchange.run(next);
@@ -131,7 +134,6 @@ export function requestScope(
 		// the innermost router's `next`, so that its own error middleware gets it
 		const fail = (error: unknown) => void deliver(transaction, error, req.next ?? next);
 		const hold = () => {
-			warnOfMissing(req);
 			if (res.headersSent || exchange.hasFailed) return;
 			transaction.held = holdResponse(
 				res,
@@ -145,8 +147,11 @@ export function requestScope(
 					});
 				},
 			);
+			warnOfMissing(req);
 		};
 		const run = <R>(fn: () => R) => exchange.restore(fn);
+		// what begins after that is the request's
+		onHead(res, (status) => exchange.hasFailed || exchange.endHandler(status));
 		bindEnd(req, run);
 		bindEnd(res, run);
 		const sources = watchSources(res, (error) => exchange.failBody(error), fail);

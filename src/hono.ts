@@ -22,6 +22,7 @@ import {
 	asError,
 	attachments,
 	Exchange,
+	foreignCaller,
 	inject,
 	missingMiddleware,
 	type RequestScopeOptions,
@@ -94,6 +95,7 @@ interface RuntimeEnv {
 export function requestScope(options: RequestScopeOptions<[c: Context]> = {}): MiddlewareHandler {
 	const defaults = requestDefaults(options);
 	return async function requestScope(c, next) {
+		if (typeof c?.req?.raw !== "object") throw foreignCaller("hono");
 		if (exchanges.get(c) !== undefined) return next();
 		const bindings = [
 			provide(HttpContext, c),
@@ -102,9 +104,11 @@ export function requestScope(options: RequestScopeOptions<[c: Context]> = {}): M
 		];
 		let before: Headers | undefined;
 		const exchange = new Exchange(defaults, `${c.req.method} ${c.req.path}`, bindings, () => {
-			// Hono before 4.9 then keeps all that follow where they can be taken back
-			c.header("Yieldscope", "", { append: true });
-			c.header("Yieldscope", undefined);
+			if (!c.finalized) {
+				// Hono before 4.9 then keeps all that follow where they can be taken back
+				c.header("Yieldscope", "", { append: true });
+				c.header("Yieldscope", undefined);
+			}
 			// a copy: those of the Node server are the very ones that go on changing
 			before = new Headers(c.newResponse(null).headers);
 		});

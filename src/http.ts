@@ -1,3 +1,4 @@
+import { AsyncResource } from "node:async_hooks";
 import {
 	AcquireAbortedError,
 	type Binding,
@@ -9,6 +10,7 @@ import {
 	resource,
 	Scope,
 	ScopeError,
+	ScopeIncompleteError,
 	tryCurrentScope,
 	useAll,
 	withScope,
@@ -138,6 +140,8 @@ export class Exchange {
 	/** Settles when everything is released; rejects if that, or the work, failed. */
 	readonly closed: Promise<unknown>;
 	readonly #abortGrace: number;
+	/** The async context in which the request began. */
+	readonly #outside = new AsyncResource("yieldscope.request");
 	/** What the request scope stays open for, when the handlers are done. */
 	#bodies: Promise<unknown>[] | undefined;
 	/** How many handlers run. */
@@ -203,12 +207,10 @@ export class Exchange {
 		return (this.handler as Scope).run(fn); // adapters don't go on without one
 	}
 
-	/** {@link Exchange.run}, but where one of the request's scopes is ambient already, which is cheaper. */
+	/** {@link Exchange.run}, unless that scope is ambient already, which is cheaper. */
 	restore<R>(fn: () => R): R {
-		const ambient = tryCurrentScope();
-		const isAmbient =
-			ambient !== undefined && (ambient === this.handler || ambient === this.request);
-		return isAmbient ? fn() : this.run(fn);
+		const scope = this.handler?.disposed ? this.request : this.handler;
+		return scope !== undefined && tryCurrentScope() === scope ? fn() : this.run(fn);
 	}
 
 	/** Runs a handler, which the release after an abort waits for. */
@@ -242,13 +244,18 @@ export class Exchange {
 		const { handler } = this;
 		if (this.#isHandlerEnded || handler === undefined) return this.#handlerEnd;
 		this.#isHandlerEnded = true;
-		if (handler.disposed) return undefined;
+		if (handler.disposed) {
+			// by a handler, before anybody could say that it succeeded: what was rolled back must not go unnoticed
+			if (this.#isHandlerUsed && handler.outcome.type === "incomplete") this.report(closedEarly());
+			return undefined;
+		}
 		this.#mark("handler:end", status);
 		const byStatus =
 			status >= 500 ? new ScopeError(`The response has the status ${status}.`) : undefined;
 		if (byStatus !== undefined) handler.fail(byStatus);
 		handler.complete();
-		const closing = handler.disposeAsync();
+		// a close that is awaited inside, by what it waits for, would be refused
+		const closing = this.#outside.runInAsyncScope(() => handler.disposeAsync());
 		if (this.#isHandlerUsed) this.#handlerEnd = this.#endHandler(closing, status, byStatus);
 		else {
 			this.#mark("response:start", status);
@@ -460,6 +467,13 @@ function isSuppressed(
 	return typeof error === "object" && error !== null && "error" in error && "suppressed" in error;
 }
 
+function closedEarly(): ScopeIncompleteError {
+	return new ScopeIncompleteError(
+		'The handler closed its "handler" scope itself: its resources were rolled back, and the response is sent all the same. Leave that to requestScope(), or call complete() before.',
+		{ scope: "handler" },
+	);
+}
+
 function clientGone(): DOMException {
 	return new DOMException(
 		"The client closed the connection before the response was complete.",
@@ -509,6 +523,13 @@ export async function inject(
 export function missingMiddleware(entry: string): NoScopeError {
 	return new NoScopeError(
 		`Cannot run this handler(): the request has no scope. Mount requestScope() of "yieldscope/${entry}" before the routes: app.use(requestScope()).`,
+	);
+}
+
+/** Says that a middleware is another framework's. */
+export function foreignCaller(entry: string): InvalidArgumentError {
+	return new InvalidArgumentError(
+		`Expected requestScope() of "yieldscope/${entry}" to be called by that framework. Import it from your own framework's entry point.`,
 	);
 }
 

@@ -19,6 +19,7 @@ import {
 	asError,
 	attachments,
 	Exchange,
+	foreignCaller,
 	inject,
 	isEcho,
 	missingMiddleware,
@@ -96,6 +97,7 @@ const exchanges = attachments<Exchange>();
 export function requestScope(options: RequestScopeOptions<[ctx: Context]> = {}): Middleware {
 	const defaults = requestDefaults(options);
 	return async function requestScope(ctx: Context, next: Next): Promise<void> {
+		if (ctx.res === undefined) throw foreignCaller("koa");
 		const known = exchanges.get(ctx.req);
 		if (known !== undefined) return known.run(next);
 		const { req, res } = ctx;

@@ -20,9 +20,8 @@ export function onResponseOver(
 		if (over) return;
 		over = true;
 		callbacks?.delete(fire);
-		// the body's own cleanup, which an abort starts, comes after the response's `close`; without one, other listeners do
-		if (res.writableFinished) queueMicrotask(callback);
-		else setImmediate(callback);
+		// the body's own cleanup, which an abort starts, and what waits for the `close` come after it
+		setImmediate(callback);
 	};
 	callbacks?.add(fire);
 	res.once("close", fire);
@@ -41,6 +40,15 @@ function callbacksOf(socket: Socket): Set<() => void> {
 		});
 	}
 	return callbacks;
+}
+
+/** Calls `callback` with the status when the head of a response is about to be sent. */
+export function onHead(res: ServerResponse, callback: (status: number) => void): void {
+	const writeHead = res.writeHead as AnyFunction;
+	res.writeHead = function onHead(status: number, ...rest: unknown[]) {
+		callback(status);
+		return writeHead.call(res, status, ...rest) as typeof res;
+	};
 }
 
 /** When a client goes, its socket emits, and knows nothing of the request: `run` restores what listeners may expect. */
@@ -87,7 +95,8 @@ export function watchSources(
 		sources.set(source, over);
 	});
 	return {
-		over: () => [...sources].filter(([source]) => source.destroyed).map(([, over]) => over),
+		over: () =>
+			[...sources].filter(([source]) => source.destroyed && !source.closed).map(([, over]) => over),
 		drop: () => {
 			const dropped = [...sources];
 			sources.clear();

@@ -256,7 +256,14 @@ function about({ id, name, lifetime }: ScopeInfo): Attributes {
 
 /** Anything can be thrown. */
 function exceptionOf(error: unknown): Exception {
-	if (error instanceof Error) return error;
+	try {
+		if (error instanceof Error) {
+			const { name, message, stack } = error;
+			return { name: String(name), message: String(message), stack: String(stack) };
+		}
+	} catch {
+		return { name: "Error", message: "an error that can't be read" };
+	}
 	return { name: "Error", message: typeof error === "string" ? error : `a thrown ${typeof error}` };
 }
 

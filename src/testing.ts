@@ -290,12 +290,13 @@ function fixtureOf<T>(
 type SomeContext = Partial<NodeTestContext & VitestContext>;
 
 function openFor({ task, after, name, signal }: SomeContext, options: FixtureOptions): Scope {
-	// in a fixture's context, `name` may be another fixture
+	// in a fixture's context, `name` and `signal` may be other fixtures
 	const scope = openScope({ name: task?.name ?? (after && name) ?? "test", ...options });
 	// how the test has ended is said when it closes, and more exactly
-	const cancel = () => scope.cancel(signal?.reason);
-	if (signal?.aborted) cancel();
-	else signal?.addEventListener("abort", cancel, { once: true });
+	const stop = signal instanceof AbortSignal ? signal : undefined;
+	const cancel = () => scope.cancel(stop?.reason);
+	if (stop?.aborted) cancel();
+	else stop?.addEventListener("abort", cancel, { once: true });
 	return scope;
 }
 

@@ -1,0 +1,230 @@
+import { AsyncLocalStorage } from "node:async_hooks";
+import { once } from "node:events";
+import { createServer } from "node:http";
+import express, { type RequestHandler } from "express";
+import { afterEach, describe, expect, it } from "vitest";
+import { handler, releaseErrors, requestScope } from "../../src/express.ts";
+import { currentScope, openScope, resource, use, withScope } from "../../src/index.ts";
+
+const commit = new Error("COMMIT failed");
+
+/** An app whose handlers end with a transaction that commits slowly, and then fails if it is told to. */
+function stage(fails: boolean) {
+	const log: string[] = [];
+	const reported: unknown[] = [];
+	const root = openScope({ lifetime: "app", onReleaseError: (error) => reported.push(error) });
+	const Tx = resource(
+		async function* Tx() {
+			yield "tx";
+			log.push("COMMIT");
+			await new Promise(setImmediate);
+			if (fails) throw commit;
+			log.push("committed");
+		},
+		{ lifetime: "handler" },
+	);
+	const app = express();
+	app.set("env", "test");
+	app.use(requestScope({ parent: root, abortGrace: 1000 }));
+	const servers: { close(): void }[] = [];
+	return {
+		log,
+		reported,
+		Tx,
+		app,
+		async get(): Promise<[status: number, body: string]> {
+			app.use(releaseErrors());
+			app.use(((error, _req, res, _next) => {
+				log.push("errh");
+				res.status(500).send(error.message);
+			}) as express.ErrorRequestHandler);
+			const server = app.listen(0, "127.0.0.1");
+			servers.push(server);
+			await once(server, "listening");
+			const { port } = server.address() as { port: number };
+			const response = await fetch(`http://127.0.0.1:${port}/`);
+			log.push(`head ${response.status}`);
+			return [response.status, await response.text()];
+		},
+		async close() {
+			for (const server of servers) server.close();
+			await root.disposeAsync();
+		},
+	};
+}
+
+describe("rule 27: a response that is sent inside", () => {
+	let scene: ReturnType<typeof stage>;
+	afterEach(() => scene.close());
+
+	const ways: Record<string, (send: () => unknown) => unknown> = {
+		"a scope of its own": (send) => withScope(async () => void send()),
+		"a scope that goes on": (send) =>
+			withScope(async () => {
+				send();
+				await new Promise(setImmediate);
+			}),
+		"a spawned task": (send) => currentScope().spawn(async () => void send()),
+		"a setup": (send) =>
+			use(
+				resource(
+					async () => {
+						await new Promise(setImmediate);
+						send();
+					},
+					{ lifetime: "handler" },
+				),
+			),
+	};
+	it.each(Object.keys(ways))("%s follows the commit", async (way) => {
+		scene = stage(false);
+		const { app, log, Tx, get, reported } = scene;
+		app.get(
+			"/",
+			handler({ tx: Tx }, async (_values, _req, res) => ways[way]?.(() => res.send("sent"))),
+		);
+		expect(await get()).toEqual([200, "sent"]);
+		expect([log, reported]).toEqual([["COMMIT", "committed", "head 200"], []]);
+	});
+
+	it.each(Object.keys(ways))("%s is dropped when the commit fails", async (way) => {
+		scene = stage(true);
+		const { app, log, Tx, get, reported } = scene;
+		app.get(
+			"/",
+			handler({ tx: Tx }, async (_values, _req, res) => ways[way]?.(() => res.send("sent"))),
+		);
+		expect(await get()).toEqual([500, "COMMIT failed"]);
+		expect([log, reported]).toEqual([["COMMIT", "errh", "head 500"], []]);
+	});
+
+	it("a scope around next() is dropped when the commit fails", async () => {
+		scene = stage(true);
+		const { app, Tx, get } = scene;
+		app.use(
+			((_req, _res, next) => void withScope({ name: "tenant" }, () => next())) as RequestHandler,
+		);
+		app.get(
+			"/",
+			handler({ tx: Tx }, (_values, _req, res) => res.send("sent")),
+		);
+		expect(await get()).toEqual([500, "COMMIT failed"]);
+	});
+});
+
+describe("on Express, the handler's scope ends with the head of the response", () => {
+	let scene: ReturnType<typeof stage>;
+	afterEach(() => scene.close());
+
+	it.each(["send", "write"] as const)(
+		"so that %s makes a transaction impossible",
+		async (method) => {
+			scene = stage(true);
+			const { app, log, Tx, get } = scene;
+			let refusal: unknown;
+			app.get(
+				"/",
+				handler({}, async (_values, _req, res) => {
+					res[method]("sent");
+					refusal = await use(Tx).catch((error) => error);
+					res.end();
+				}),
+			);
+			expect(await get()).toEqual([200, "sent"]);
+			expect(refusal).toMatchObject({ code: "YS_ERR_LIFETIME" });
+			expect(log).toEqual(["head 200"]);
+		},
+	);
+});
+
+describe("a handler that closes its own scope", () => {
+	let scene: ReturnType<typeof stage>;
+	afterEach(() => scene.close());
+
+	it("is told, by onReleaseError, that it was rolled back", async () => {
+		scene = stage(false);
+		const { app, log, Tx, get, reported } = scene;
+		app.get(
+			"/",
+			handler({ tx: Tx }, async (_values, _req, res) => {
+				await currentScope().disposeAsync();
+				res.send("sent");
+			}),
+		);
+		expect(await get()).toEqual([200, "sent"]);
+		expect(log).toEqual(["head 200"]);
+		expect(reported).toMatchObject([{ code: "YS_ERR_SCOPE_INCOMPLETE", scope: "handler" }]);
+	});
+});
+
+describe("on Express", () => {
+	let scene: ReturnType<typeof stage>;
+	afterEach(() => scene.close());
+
+	it("a handler finds its scope where next() is called from what the request's setup opened", async () => {
+		scene = stage(false);
+		const { app, log, Tx, get } = scene;
+		const Conn = resource(
+			() => {
+				const context = AsyncLocalStorage.snapshot();
+				return { query: (callback: () => void) => void setImmediate(() => context(callback)) };
+			},
+			{ lifetime: "request" },
+		);
+		app.use((_req, _res, next) => void use(Conn).then((conn) => conn.query(() => next())));
+		app.get(
+			"/",
+			handler({ tx: Tx }, ({ tx }, _req, res) => res.send(tx)),
+		);
+		expect(await get()).toEqual([200, "tx"]);
+		expect(log).toEqual(["COMMIT", "committed", "head 200"]);
+	});
+
+	it("what waits for the response's close still has the request's resources", async () => {
+		scene = stage(false);
+		const { app, get } = scene;
+		const seen: unknown[] = [];
+		let isOpen = false;
+		const Conn = resource(
+			async function* () {
+				isOpen = true;
+				yield "conn";
+				isOpen = false;
+			},
+			{ lifetime: "request" },
+		);
+		app.get("/", async (_req, res) => {
+			await use(Conn);
+			res.send("sent");
+			await once(res, "close");
+			for (let i = 0; i < 3; i++) seen.push(await use(Conn), isOpen);
+		});
+		await get();
+		while (isOpen) await new Promise(setImmediate);
+		expect(seen).toEqual(["conn", true, "conn", true, "conn", true]);
+	});
+
+	it("a router without an app works", async () => {
+		scene = stage(false);
+		const { app, log, Tx, get } = scene;
+		const router = express.Router();
+		router.use(requestScope());
+		router.get(
+			"/",
+			handler({ tx: Tx }, ({ tx }, _req, res) => {
+				res.end(tx);
+			}),
+		);
+		const server = createServer((req, res) =>
+			router(req as express.Request, res as express.Response, () => res.end("nothing")),
+		);
+		await once(server.listen(0, "127.0.0.1"), "listening");
+		const { port } = server.address() as { port: number };
+		const response = await fetch(`http://127.0.0.1:${port}/`);
+		expect([response.status, await response.text()]).toEqual([200, "tx"]);
+		expect(log).toEqual(["COMMIT", "committed"]);
+		server.close();
+		app.get("/", (_req, res) => void res.send(""));
+		await get();
+	});
+});
