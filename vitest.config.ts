@@ -3,7 +3,7 @@ import { defineConfig } from "vitest/config";
 
 const src = (name: string) => fileURLToPath(new URL(`src/${name}.ts`, import.meta.url));
 
-const entries = ["index", "express", "koa", "hono", "opentelemetry", "testing"];
+const entries = ["index", "express", "koa", "hono", "inspector", "opentelemetry", "testing"];
 
 export default defineConfig({
 	resolve: {
