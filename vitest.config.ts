@@ -24,5 +24,5 @@ export default defineConfig({
 			output: { chunkFileNames: ({ name }) => (name === "src" ? "core.js" : "[name].js") },
 		},
 	},
-	test: { include: ["test/**/*.test.ts"], execArgv: ["--expose-gc"] },
+	test: { include: ["test/**/*.test.ts"], css: true, execArgv: ["--expose-gc"] },
 });

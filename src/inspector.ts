@@ -6,13 +6,11 @@
 
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { InvalidArgumentError, tryCurrentScope } from "./index.ts";
-import { refusalOf, type ServerInfo } from "./inspector/guard.ts";
+import { refusalOf } from "./inspector/guard.ts";
 import { answer } from "./inspector/node-listener.ts";
 import { renderPage } from "./inspector/page.ts";
 import { ownRequest, Recorder } from "./inspector/recorder.ts";
 import { updatesOf } from "./inspector/updates.ts";
-
-export type { ServerInfo } from "./inspector/guard.ts";
 
 /** The options of {@link openInspector}. */
 export interface InspectorOptions {
@@ -48,9 +46,10 @@ export interface Inspector extends Disposable {
 	/**
 	 * Answers a request, wherever it is mounted. A path that ends with `/events` is the page's own.
 	 *
-	 * @param server - Who sent it, as Hono has it in `c.env`.
+	 * @param server - What the server gives beside a request, in which its sender's address is looked for: Hono has it in
+	 * `c.env`, on Node and Deno.
 	 */
-	readonly fetch: (request: Request, server?: ServerInfo) => Promise<Response>;
+	readonly fetch: (request: Request, server?: unknown) => Promise<Response>;
 	/** Answers a request of Node's server, or of Express. */
 	readonly listener: (incoming: IncomingMessage, outgoing: ServerResponse) => void;
 	/** Makes a middleware for Koa, which answers requests for `path`. */
@@ -114,12 +113,12 @@ export function openInspector(options: InspectorOptions = {}): Inspector {
 	let page: ReturnType<typeof renderPage> | undefined;
 	let isClosed = false;
 
-	const refuse = async (request: Request, server: ServerInfo | undefined) => {
+	const refuse = async (request: Request, server: unknown) => {
 		if (allow === undefined) return refusalOf(request, server);
 		return (await allow(request)) ? undefined : "this app doesn't allow it";
 	};
 
-	const fetch = async (request: Request, server?: ServerInfo): Promise<Response> => {
+	const fetch = async (request: Request, server?: unknown): Promise<Response> => {
 		tryCurrentScope()?.mark(ownRequest);
 		const refusal = await refuse(request, server);
 		if (refusal !== undefined) {

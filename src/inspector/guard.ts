@@ -1,5 +1,5 @@
 /** What servers give beside a request, as far as it says who sent it: Hono's on Node, Deno's. */
-export interface ServerInfo {
+interface ServerInfo {
 	readonly incoming?:
 		| { readonly socket?: { readonly remoteAddress?: string | undefined } | undefined }
 		| undefined;
@@ -9,8 +9,9 @@ export interface ServerInfo {
 const forwarding = ["forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip"];
 
 /** Why somebody who isn't known to sit at this machine is refused; `undefined`: they do. */
-export function refusalOf(request: Request, server: ServerInfo | undefined): string | undefined {
-	const address = server?.incoming?.socket?.remoteAddress ?? server?.remoteAddr?.hostname;
+export function refusalOf(request: Request, server: unknown): string | undefined {
+	const { incoming, remoteAddr } = (server ?? {}) as ServerInfo;
+	const address = incoming?.socket?.remoteAddress ?? remoteAddr?.hostname;
 	if (address === undefined) return "nobody knows where this request comes from";
 	if (!/^(?:::1|(?:::ffff:)?127(?:\.\d{1,3}){3})$/i.test(address))
 		return "this request comes from another machine";

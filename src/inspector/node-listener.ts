@@ -1,11 +1,10 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { ServerInfo } from "./guard.ts";
 
 /** Answers a request of Node's server with a web-standard handler. Express keeps the whole path elsewhere. */
 export async function answer(
 	incoming: IncomingMessage & { readonly originalUrl?: string },
 	outgoing: ServerResponse,
-	fetch: (request: Request, server: ServerInfo) => Promise<Response>,
+	fetch: (request: Request, server: unknown) => Promise<Response>,
 ): Promise<void> {
 	const response = await respond(incoming, fetch);
 	outgoing.writeHead(response.status, Object.fromEntries(response.headers));
@@ -31,7 +30,7 @@ export async function answer(
 
 async function respond(
 	incoming: IncomingMessage & { readonly originalUrl?: string },
-	fetch: (request: Request, server: ServerInfo) => Promise<Response>,
+	fetch: (request: Request, server: unknown) => Promise<Response>,
 ): Promise<Response> {
 	const { method = "GET", headers, originalUrl, url = "/" } = incoming;
 	let request: Request;

@@ -118,9 +118,15 @@ function phasesOf(record) {
 		const last = setups.some(isOpen) ? undefined : Math.max(...setups.map(endOf));
 		if (!add("setup", "setup", last)) return phases;
 	}
-	if (!add("work", "work", answered)) return phases;
-	if (!add("handler release", "release", markOf(record, "response:start"))) return phases;
-	if (!add("response", "response", markOf(record, "response:end"))) return phases;
+	const over = markOf(record, "response:end");
+	if (answered === undefined) {
+		// nothing is released before the first byte: nobody looks when that is
+		if (!add(begun === undefined ? "work" : "work and response", "work", over)) return phases;
+	} else {
+		add("work", "work", answered);
+		if (!add("handler release", "release", markOf(record, "response:start"))) return phases;
+		if (!add("response", "response", over)) return phases;
+	}
 	const after = entries.filter(({ kind, startedAt }) => kind === "after" && startedAt >= from);
 	if (after.length > 0) {
 		const last = after.some(isOpen) ? undefined : Math.max(...after.map(endOf));
@@ -232,6 +238,10 @@ function verdictOf(record) {
 				const what = record.lifetime === "request" ? "the handler's own work" : "its own work";
 				candidates.push({ what, time: to - from - setups });
 			}
+			if (name === "work and response") {
+				const time = to - from;
+				candidates.push({ what: "the handler's own work and sending the response", time });
+			}
 			if (name === "response") candidates.push({ what: "sending the response", time: to - from });
 		}
 		const shared = sharedSetups(record);
@@ -270,7 +280,9 @@ function verdictOf(record) {
 		if (entry.error !== undefined && entry.kind !== "scope" && !isTold(entry, record))
 			add(`${upper(nameOf(entry))} ${errorText(entry.error)}.`, "bad");
 	}
-	if (record.error !== undefined) add(`The scope ${errorText(record.error)}.`, "bad");
+	if (record.error === "AbortError" && markOf(record, "response:end") !== undefined)
+		add("The client left before the response was complete: AbortError.", "bad");
+	else if (record.error !== undefined) add(`The scope ${errorText(record.error)}.`, "bad");
 	for (const name of record.reported) add(`An error reached no caller: ${name}.`, "bad");
 	if (record.missing > 0) add(`${record.missing} entries are left out: there were too many.`);
 	return verdict;
@@ -393,7 +405,7 @@ function matches(record) {
 
 function renderList() {
 	const body = find("rows");
-	const shown = [...records.values()].filter(matches).reverse();
+	const shown = [...records.values()].filter(matches).sort((a, b) => b.startedAt - a.startedAt);
 	const ids = new Set(shown.map(({ id }) => id));
 	for (const [id, row] of rows) {
 		if (ids.has(id)) continue;
@@ -431,7 +443,8 @@ function makeRow({ id, name, lifetime }) {
 function updateRow(row, record) {
 	const [, outcome, time] = row.cells;
 	const type = outcomeOf(record);
-	const status = record.marks.findLast((mark) => mark.status !== undefined)?.status;
+	// the one that was sent: what the handler said may have been dropped
+	const status = record.marks.find((mark) => mark.name === "response:start")?.status;
 	const isOdd = type !== "failure" && hasError(record);
 	outcome.textContent = `${status ?? ""} ${type}${isOdd ? " ✕ error" : ""}`.trim();
 	outcome.className = isOdd ? "bad" : type;
@@ -468,7 +481,12 @@ function renderDetail() {
 	const phases = phasesOf(record);
 	find("phases").replaceChildren(
 		...phases.map(({ name, kind, from, to }) =>
-			element("li", {}, element("i", { className: kind }), `${name} ${duration(to - from)}`),
+			element(
+				"li",
+				{},
+				element("i", { className: `swatch ${kind}` }),
+				`${name} ${duration(to - from)}`,
+			),
 		),
 	);
 	renderChart(record, phases);
@@ -489,11 +507,11 @@ function renderChart(record, phases) {
 	const axis = element("div", { className: "track" });
 	for (const time of ticks(to - from)) {
 		const left = `${(100 * time) / (to - from)}%`;
-		const line = element("i");
+		const line = element("i", { className: "at" });
 		line.style.left = left;
 		grid.append(line);
 		if (time / (to - from) > 0.93) continue;
-		const tick = element("span", { className: "tick", text: time === 0 ? "0" : duration(time) });
+		const tick = element("span", { className: "tick", text: tickText(time) });
 		tick.style.left = left;
 		axis.append(tick);
 	}
@@ -516,7 +534,7 @@ function renderChart(record, phases) {
 			{ title: line.name },
 			line.name,
 			" ",
-			element("small", { text: timesOf(line) }),
+			element("small", { className: "times", text: timesOf(line) }),
 		);
 		const row = element("div", { className: "row" }, label, track);
 		drawn.set(line.id, { line, row, track });
@@ -525,8 +543,8 @@ function renderChart(record, phases) {
 	});
 	const head = element("div", { className: "row axis" }, element("span"), axis);
 	const phaseRow = element("div", { className: "row" }, element("span", { text: "phases" }), band);
-	chart.replaceChildren(head, phaseRow, ...made, grid);
-	const svg = grid.appendChild(document.createElementNS("http://www.w3.org/2000/svg", "svg"));
+	const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+	chart.replaceChildren(grid, head, phaseRow, ...made, element("div", { className: "grid" }, svg));
 	const middle = ({ row, track }) =>
 		row.offsetTop + track.offsetTop - row.offsetTop + track.offsetHeight / 2;
 	for (const { line, ...ends } of drawn.values()) {
@@ -618,6 +636,8 @@ function timesOf({ kind, run, release }) {
 	if (release !== undefined) parts.push(`release ${duration(lengthOf(release))}`);
 	return parts.join(", ");
 }
+
+const tickText = (time) => (time === 0 ? "0" : duration(time).replace(/\.?0+ /, " "));
 
 /** Round times that cut a length into a few parts. */
 function ticks(length) {

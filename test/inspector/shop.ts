@@ -40,7 +40,6 @@ export async function openShop(options: InspectorOptions = {}) {
 	);
 	const FailingTx = resource(
 		{ Connection },
-		// biome-ignore lint/correctness/useYield: its yield is below
 		async function* FailingTx() {
 			yield secret;
 			throw Object.assign(new Error(`duplicate key ${secret}`), { name: "ConflictError" });
