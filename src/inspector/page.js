@@ -210,6 +210,7 @@ function verdictOf(record) {
 		} else if (record.lifetime === "request") {
 			const what = {
 				work: "the handler, which hasn't answered",
+				"work and response": "the handler or its response, which isn't completely sent",
 				response: "the response, which isn't completely sent",
 			}[current];
 			add(
@@ -637,7 +638,7 @@ function timesOf({ kind, run, release }) {
 	return parts.join(", ");
 }
 
-const tickText = (time) => (time === 0 ? "0" : duration(time).replace(/\.?0+ /, " "));
+const tickText = (time) => (time === 0 ? "0" : duration(time).replace(/\.0+ /, " "));
 
 /** Round times that cut a length into a few parts. */
 function ticks(length) {
