@@ -78,8 +78,10 @@ export class Recorder implements Disposable {
 	readonly #limit: number;
 	/** By the id of each open scope in it. `undefined`: not to be recorded. */
 	readonly #recordings = new Map<number, Recording | undefined>();
-	readonly #open = new Map<number, Recording>();
-	readonly #closed = new Map<number, ScopeRecord>();
+	/** The last ones, and those of them that nobody has asked for yet as they were. The oldest is at `#next`, if it is full. */
+	readonly #closed: (ScopeRecord | Recording)[] = [];
+	#next = 0;
+	#openCount = 0;
 	/** Setups that one scope asked for and another owns. */
 	readonly #shared = new WeakMap<InstanceInfo, AcquireEvent>();
 	readonly #listeners: readonly (readonly [string, (message: unknown) => void])[];
@@ -92,7 +94,7 @@ export class Recorder implements Disposable {
 		const ended = (operation: string) => `tracing:yieldscope:${operation}:asyncEnd`;
 		const add = (message: unknown) => {
 			const event = message as TracedEvent;
-			this.#add(this.#recordingOf(event.scope), event);
+			this.#add(this.#recordingOf(event.scope, event.startedAt), event);
 		};
 		this.#listeners = [
 			[started("scope"), (message) => this.#opened(message as ScopeEvent)],
@@ -110,27 +112,33 @@ export class Recorder implements Disposable {
 	[Symbol.dispose](): void {
 		for (const [name, listener] of this.#listeners) channel(name).unsubscribe(listener);
 		this.#recordings.clear();
-		this.#open.clear();
-		this.#closed.clear();
+		this.#closed.length = 0;
 	}
 
 	/** All scopes there is something to say about, in the order in which they were opened. */
 	*records(): Generator<ScopeRecord> {
-		yield* this.#closed.values();
-		for (const recording of this.#open.values()) {
-			if (
-				recording.event !== undefined ||
-				recording.entries.some((each) => !isOver(each, recording))
-			)
+		const { length } = this.#closed;
+		for (let i = 0; i < length; i++) yield this.#closedAt((this.#next + i) % length);
+		for (const [id, recording] of this.#recordings) {
+			if (recording?.scope.id !== id) continue;
+			const { event, entries } = recording;
+			if (event !== undefined || entries.some((each) => !isOver(each, recording)))
 				yield describe(recording);
 		}
+	}
+
+	#closedAt(index: number): ScopeRecord {
+		const closed = this.#closed[index] as ScopeRecord | Recording; // the caller counts
+		const record = "scope" in closed ? describe(closed) : closed;
+		this.#closed[index] = record;
+		return record;
 	}
 
 	/** A scope isn't worth recording. */
 	forget(scope: ScopeInfo): void {
 		const recording = this.#recordings.get(scope.id);
 		if (recording === undefined) return;
-		this.#open.delete(recording.scope.id);
+		this.#openCount--;
 		for (const [id, each] of this.#recordings)
 			if (each === recording) this.#recordings.set(id, undefined);
 	}
@@ -150,7 +158,7 @@ export class Recorder implements Disposable {
 	}
 
 	#record(scope: ScopeInfo, event: ScopeEvent | undefined, now = event?.startedAt ?? 0) {
-		if (this.#open.size >= this.#limit) {
+		if (this.#openCount >= this.#limit) {
 			this.missing++;
 			return undefined;
 		}
@@ -163,29 +171,29 @@ export class Recorder implements Disposable {
 			reported: [],
 			missing: 0,
 		};
-		this.#open.set(scope.id, recording);
+		this.#openCount++;
 		return recording;
 	}
 
-	#ended({ scope }: ScopeEvent): void {
+	#ended(event: ScopeEvent): void {
+		const { scope } = event;
 		const recording = this.#recordings.get(scope.id);
 		this.#recordings.delete(scope.id);
 		if (recording?.scope !== scope) return;
-		this.#open.delete(scope.id);
-		// only now: it ends with its events, which hold what was thrown
-		this.#closed.set(scope.id, describe(recording));
-		if (this.#closed.size <= this.#limit) return;
-		for (const oldest of this.#closed.keys()) {
-			this.#closed.delete(oldest);
-			return;
-		}
+		this.#openCount--;
+		// what was thrown isn't to be kept
+		const hasFailed = hasError(event) || recording.entries.some(hasError);
+		this.#closed[this.#next] = hasFailed ? describe(recording) : recording;
+		this.#next = (this.#next + 1) % this.#limit;
 	}
 
 	/** Where what happens in `scope` is recorded; that may have been opened before. */
-	#recordingOf(scope: ScopeInfo, now = performance.now()): Recording | undefined {
-		if (!this.#recordings.has(scope.id))
-			this.#recordings.set(scope.id, this.#record(scope, undefined, now));
-		return this.#recordings.get(scope.id);
+	#recordingOf(scope: ScopeInfo, now: number): Recording | undefined {
+		const known = this.#recordings.get(scope.id);
+		if (known !== undefined || this.#recordings.has(scope.id)) return known;
+		const recording = this.#record(scope, undefined, now);
+		this.#recordings.set(scope.id, recording);
+		return recording;
 	}
 
 	#acquiring(event: AcquireEvent): void {
@@ -243,9 +251,13 @@ export class Recorder implements Disposable {
 			return;
 		}
 		// a response may end after its request's scope
-		const record = this.#closed.get(scope.id);
-		if (record === undefined || record.marks.length >= mostMarks) return;
-		this.#closed.set(scope.id, { ...record, marks: [...record.marks, mark] });
+		const index = this.#closed.findIndex(
+			(each) => ("scope" in each ? each.scope : each).id === scope.id,
+		);
+		if (index === -1) return;
+		const record = this.#closedAt(index);
+		if (record.marks.length < mostMarks)
+			this.#closed[index] = { ...record, marks: [...record.marks, mark] };
 	}
 
 	#reported({ scope, error }: ReportEvent): void {
@@ -323,6 +335,10 @@ function entryOf(event: TracedEvent, recorded: ScopeInfo): Entry {
 
 function nameIn({ scope }: TracedEvent, kind: Entry["kind"]): string {
 	return kind === "scope" ? scope.name : kind;
+}
+
+function hasError(event: TracedEvent): boolean {
+	return "error" in event;
 }
 
 function errorOf(event: TracedEvent): string | undefined {
