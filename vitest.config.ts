@@ -3,7 +3,7 @@ import { defineConfig } from "vitest/config";
 
 const src = (name: string) => fileURLToPath(new URL(`src/${name}.ts`, import.meta.url));
 
-const entries = ["index", "express", "koa", "hono", "opentelemetry", "testing"];
+const entries = ["index", "express", "koa", "hono", "inspector", "opentelemetry", "testing"];
 
 export default defineConfig({
 	resolve: {
@@ -26,6 +26,7 @@ export default defineConfig({
 	},
 	test: {
 		include: ["test/**/*.test.ts", "docs/examples/**/*.test.ts"],
+		css: true, // or the page of the inspector has none
 		execArgv: ["--expose-gc"],
 		testTimeout: 20_000, // of a machine that does other things as well
 	},

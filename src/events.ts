@@ -108,11 +108,24 @@ const diagnostics = globalThis.process?.getBuiltinModule?.("node:diagnostics_cha
 
 type TracingChannel = import("node:diagnostics_channel").TracingChannel;
 
+/** Remembers something of an object, as a `WeakMap` does; but that is what the collector took most of a request's time for. */
+class Attachment<K extends object, V> {
+	readonly #key = Symbol("yieldscope");
+
+	get(to: K): V | undefined {
+		return (to as Record<symbol, V>)[this.#key];
+	}
+
+	set(to: K, value: V): void {
+		(to as Record<symbol, V>)[this.#key] = value;
+	}
+}
+
 /** The tracing channel of one kind of operation: `tracing:yieldscope:acquire:start` and so on. */
 class Trace<E extends TracedEvent, S extends object = object> {
 	readonly #channels: TracingChannel | undefined;
-	/** What has begun while somebody listened. Unset until then. */
-	underway: WeakMap<S, E> | undefined;
+	/** Where what has begun keeps its event while somebody listens. Unset until somebody does. */
+	underway: Attachment<S, E> | undefined;
 
 	constructor(operation: string) {
 		this.#channels = diagnostics?.tracingChannel(`yieldscope:${operation}`);
@@ -143,7 +156,7 @@ class Trace<E extends TracedEvent, S extends object = object> {
 
 	/** {@link Trace.run} for what ends somewhere else. */
 	begin(subject: S, event: E, fn: () => void): void {
-		this.underway ??= new WeakMap();
+		this.underway ??= new Attachment();
 		this.underway.set(subject, event);
 		this.run(event, fn);
 	}
@@ -192,13 +205,13 @@ export const taskTrace: Trace<TaskEvent> = new Trace("task");
 const marks = diagnostics?.channel("yieldscope:mark");
 const errors = diagnostics?.channel("yieldscope:error");
 
-const scopeInfos = new WeakMap<Owner, ScopeInfo>();
-const instanceInfos = new WeakMap<Instance, InstanceInfo>();
+const scopeInfos = new Attachment<Owner, ScopeInfo>();
+const instanceInfos = new Attachment<Instance, InstanceInfo>();
 let lastId = 0;
 
 function scopeInfo(owner: Owner): ScopeInfo {
 	const unknown: Owner[] = [];
-	for (let at: Owner | undefined = owner; at && !scopeInfos.has(at); at = at.parent)
+	for (let at: Owner | undefined = owner; at && !scopeInfos.get(at); at = at.parent)
 		unknown.push(at);
 	for (const each of unknown.reverse()) {
 		const { name, lifetime, parent, opener } = each;

@@ -151,7 +151,9 @@ export function requestScope(
 		};
 		const run = <R>(fn: () => R) => exchange.restore(fn);
 		// what begins after that is the request's
-		onHead(res, (status) => exchange.hasFailed || exchange.endHandler(status));
+		onHead(res, (status) => {
+			if (!exchange.hasFailed) exchange.endHandler(status)?.catch(() => {}); // who holds the response back has it
+		});
 		bindEnd(req, run);
 		bindEnd(res, run);
 		const sources = watchSources(res, (error) => exchange.failBody(error), fail);

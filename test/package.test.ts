@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
-const entries = ["express", "hono", "index", "koa", "testing"];
+const entries = ["express", "hono", "index", "inspector", "koa", "opentelemetry", "testing"];
 
 it("depends on nothing", () => {
 	expect(manifest.dependencies).toBe(undefined);
@@ -47,8 +47,11 @@ describe.skipIf("Bun" in globalThis || "Deno" in globalThis)("the tarball", () =
 		const [pack] = JSON.parse(run("pack", "--dry-run", "--ignore-scripts", "--json"));
 		const files: string[] = pack.files.map((file: { path: string }) => file.path);
 		const isCode = (file: string) => /^dist\/.*\.js(?:\.map)?$/.test(file);
-		const modules = readdirSync(join(root, "src"))
-			.filter((name) => name.endsWith(".ts"))
+		const sources = readdirSync(join(root, "src"), { recursive: true, encoding: "utf8" })
+			.map((name) => name.replaceAll("\\", "/"))
+			.filter((name) => name.endsWith(".ts"));
+		const modules = sources
+			.filter((name) => !name.endsWith(".d.ts"))
 			.map((name) => name.slice(0, -3));
 		expect(files.filter((file) => !isCode(file)).sort()).toEqual(
 			[
@@ -56,11 +59,8 @@ describe.skipIf("Bun" in globalThis || "Deno" in globalThis)("the tarball", () =
 				"LICENSE",
 				"README.md",
 				"package.json",
-				...modules.flatMap((name) => [
-					`src/${name}.ts`,
-					`dist/${name}.d.ts`,
-					`dist/${name}.d.ts.map`,
-				]),
+				...sources.map((name) => `src/${name}`),
+				...modules.flatMap((name) => [`dist/${name}.d.ts`, `dist/${name}.d.ts.map`]),
 			].sort(),
 		);
 		// what entries share is in chunks, which the bundler names after one of their modules

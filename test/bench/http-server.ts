@@ -8,7 +8,7 @@ import { resource } from "yieldscope";
  * A hello world, `http-server.ts FRAMEWORK VARIANT`, on a port of its own choice. Tells its parent process the port, and on
  * every message from it, the CPU time it has taken and the number of greetings that are open.
  */
-export type Variant = "bare" | "byHand" | "ours";
+export type Variant = "bare" | "byHand" | "ours" | "inspected";
 export type Framework = "express" | "koa" | "hono";
 export interface Usage {
 	readonly microseconds: number;
@@ -117,6 +117,7 @@ async function hono(variant: Variant): Promise<Server> {
 
 const frameworks = { express, koa, hono };
 const [framework, variant] = process.argv.slice(2) as [Framework, Variant];
+if (variant === "inspected") (await import("yieldscope/inspector")).openInspector();
 const server = await frameworks[framework](variant);
 server.listen(0, "127.0.0.1");
 await once(server, "listening");

@@ -5,12 +5,12 @@ import autocannon from "autocannon";
 import type { Framework, Usage, Variant } from "./http-server.ts";
 import type { Row } from "./row.ts";
 
-interface HttpServer {
+export interface HttpServer {
 	readonly process: ChildProcess;
 	readonly url: string;
 }
 
-async function start(framework: Framework, variant: Variant): Promise<HttpServer> {
+export async function start(framework: Framework, variant: Variant): Promise<HttpServer> {
 	const program = fileURLToPath(new URL("http-server.ts", import.meta.url));
 	const process = fork(program, [framework, variant], {
 		execArgv: [],
@@ -20,14 +20,17 @@ async function start(framework: Framework, variant: Variant): Promise<HttpServer
 	return { process, url: `http://127.0.0.1:${port}/` };
 }
 
-async function usage({ process }: HttpServer): Promise<Usage> {
+export async function usage({ process }: HttpServer): Promise<Usage> {
 	process.send("usage");
 	const [answer] = await once(process, "message");
 	return answer;
 }
 
 /** Requests per second, and the server's CPU time for each, in microseconds. */
-async function load(server: HttpServer, amount: number): Promise<{ rate: number; cpu: number }> {
+export async function load(
+	server: HttpServer,
+	amount: number,
+): Promise<{ rate: number; cpu: number }> {
 	const before = await usage(server);
 	// it looks whether it is done but once in a sample
 	const result = await autocannon({ url: server.url, connections: 20, amount, sampleInt: 5 });
@@ -37,7 +40,7 @@ async function load(server: HttpServer, amount: number): Promise<{ rate: number;
 	return { rate: amount / seconds, cpu: (after.microseconds - before.microseconds) / amount };
 }
 
-function median(values: readonly number[]): number {
+export function median(values: readonly number[]): number {
 	const sorted = [...values].sort((a, b) => a - b);
 	const middle = sorted.length >> 1;
 	return sorted.length % 2 === 1
@@ -48,8 +51,8 @@ function median(values: readonly number[]): number {
 async function compare(framework: Framework, bar: number, short: boolean): Promise<Row[]> {
 	const variants: readonly Variant[] = short ? ["byHand", "ours"] : ["bare", "byHand", "ours"];
 	const servers = new Map<Variant, HttpServer>();
-	const rates = { bare: [], byHand: [], ours: [] } as Record<Variant, number[]>;
-	const cpus = { bare: [], byHand: [], ours: [] } as Record<Variant, number[]>;
+	const rates = { bare: [], byHand: [], ours: [], inspected: [] } as Record<Variant, number[]>;
+	const cpus = { bare: [], byHand: [], ours: [], inspected: [] } as Record<Variant, number[]>;
 	try {
 		for (const variant of variants) servers.set(variant, await start(framework, variant));
 		// it takes so many until all is compiled

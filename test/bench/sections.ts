@@ -20,6 +20,7 @@ export const sections: Readonly<Record<string, () => Promise<Measurements>>> = {
 	acquired: () => import("./acquired.ts"),
 	scale: () => import("./scale.ts"),
 	http: () => import("./http.ts"),
+	inspector: () => import("./inspector.ts"),
 	heap: () => import("./heap.ts"),
 	size: () => import("./size.ts"),
 	import: () => import("./import-time.ts"),

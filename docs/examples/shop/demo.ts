@@ -1,5 +1,9 @@
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { styleText } from "node:util";
 import { override, withScope } from "yieldscope";
+import { openInspector } from "yieldscope/inspector";
 import { ORDERS, type Proof, prove } from "./proof.ts";
 import { Database } from "./resources.ts";
 import { database, PRODUCTS } from "./schema.ts";
@@ -81,8 +85,23 @@ function verdict(proof: Proof | undefined): string {
 	return found === expected ? `ok  ${found}` : styleText("red", `NO  ${found}, not ${expected}`);
 }
 
+/** Serves the inspector's page until somebody interrupts, with `npm run demo -- --inspect`. */
+const inspector = process.argv.includes("--inspect") ? openInspector() : undefined;
+
+async function serveInspector(signal: AbortSignal): Promise<void> {
+	if (inspector === undefined) return;
+	const server = createServer(inspector.listener).listen(0, "127.0.0.1");
+	await once(server, "listening");
+	const { port } = server.address() as AddressInfo; // it listens on TCP
+	console.log(`\nThe inspector is at http://localhost:${port}/ until you press Ctrl+C.`);
+	if (!signal.aborted) await once(signal, "abort");
+	inspector[Symbol.dispose]();
+	server.close();
+	server.closeAllConnections();
+}
+
 async function main(): Promise<boolean> {
-	const signal = AbortSignal.timeout(60_000);
+	const signal = inspector === undefined ? AbortSignal.timeout(60_000) : undefined;
 	return withScope({ name: "demo", lifetime: "process", signal }, async (scope) => {
 		process.once("SIGINT", () => scope.abort(INTERRUPTED));
 		process.once("SIGTERM", () => scope.abort(INTERRUPTED));
@@ -92,7 +111,9 @@ async function main(): Promise<boolean> {
 			shops.push(scope.use(shop));
 		}
 		for (const [title, run] of Object.entries(scenarios)) await play(title, run, shops);
-		return check(shops);
+		const ok = await check(shops);
+		await serveInspector(scope.signal);
+		return ok;
 	});
 }
 

@@ -1,0 +1,767 @@
+/** Everything the server has told of, by id. */
+const records = new Map();
+/** The server's clock, when it spoke last. */
+const clock = { now: 0, at: 0, timeOrigin: 0 };
+const view = { selected: undefined, isPaused: false, missing: 0 };
+
+const find = (id) => document.getElementById(id);
+const now = () => (view.isPaused ? clock.now : clock.now + performance.now() - clock.at);
+
+/** An element with text, never with markup: names can be anything. */
+function element(tag, options = {}, ...children) {
+	const { text, className, ...attributes } = options;
+	const made = document.createElement(tag);
+	if (text !== undefined) made.textContent = text;
+	if (className !== undefined) made.className = className;
+	for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+	made.append(...children);
+	return made;
+}
+
+/** Milliseconds, to three digits. */
+function duration(ms) {
+	if (ms >= 60_000) return `${Math.floor(ms / 60_000)} min ${Math.floor((ms % 60_000) / 1000)} s`;
+	if (ms >= 10_000) return `${(ms / 1000).toFixed(1)} s`;
+	if (ms >= 1000) return `${(ms / 1000).toFixed(2)} s`;
+	return `${ms.toFixed(ms >= 100 ? 0 : ms >= 10 ? 1 : 2)} ms`;
+}
+
+const isOpen = (record) => record.endedAt === undefined;
+const endOf = (each) => each.endedAt ?? now();
+const lengthOf = (each) => Math.max(0, endOf(each) - each.startedAt);
+const isTimeout = (error) => /timeout/i.test(error ?? "");
+const errorText = (error) => (isTimeout(error) ? `timed out: ${error}` : `failed: ${error}`);
+
+function outcomeOf(record) {
+	return isOpen(record) ? "open" : (record.outcome ?? "");
+}
+
+function hasError(record) {
+	return (
+		record.error !== undefined ||
+		record.reported.length > 0 ||
+		record.entries.some(({ error }) => error !== undefined)
+	);
+}
+
+/** One line of the waterfall: an instance from setup to release, a task, a callback or a scope. */
+function linesOf(record) {
+	const lines = [];
+	const byInstance = new Map();
+	for (const entry of record.entries) {
+		const { kind, id, name, scope, startedAt } = entry;
+		const known = kind === "release" ? byInstance.get(id) : undefined;
+		if (known !== undefined) {
+			known.release = entry;
+			continue;
+		}
+		if (kind === "scope" && !isOpen(entry) && record.lifetime === "request") {
+			// the handler's, which the phases show
+			if (name === "handler") continue;
+		}
+		if (kind === "scope" && name === "handler") continue;
+		const line = { id, name, scope, kind, startedAt };
+		if (kind === "release") line.release = entry;
+		else line.run = entry;
+		lines.push(line);
+		if (kind === "setup") byInstance.set(id, line);
+	}
+	return lines.sort((a, b) => a.startedAt - b.startedAt);
+}
+
+/** What a setup took without those it asked for. */
+function ownTime(setup, record) {
+	const inner = record.entries
+		.filter(({ kind, id, requester }) => {
+			if (kind !== "setup" || id === setup.id) return false;
+			return requester === setup.id || setup.dependencies?.some((each) => each.id === id);
+		})
+		.map((each) => [Math.max(each.startedAt, setup.startedAt), Math.min(endOf(each), endOf(setup))])
+		.sort(([a], [b]) => a - b);
+	let covered = 0;
+	let until = setup.startedAt;
+	for (const [from, to] of inner) {
+		covered += Math.max(0, to - Math.max(from, until));
+		until = Math.max(until, to);
+	}
+	return lengthOf(setup) - covered;
+}
+
+const markOf = (record, name) => record.marks.find((mark) => mark.name === name)?.at;
+
+/** The parts of a scope's life, in order, as far as they are known. */
+function phasesOf(record) {
+	const { entries } = record;
+	const end = endOf(record);
+	const first = (kind) => entries.find((entry) => entry.kind === kind)?.startedAt;
+	const isOver = (time) => time !== undefined;
+	const phases = [];
+	let from = record.startedAt;
+	const add = (name, kind, to) => {
+		const until = Math.min(Math.max(to ?? end, from), end);
+		if (until > from) phases.push({ name, kind, from, to: until });
+		from = until;
+		return isOver(to);
+	};
+	const answered = markOf(record, "handler:end");
+	if (answered === undefined && record.lifetime !== "request") {
+		const over = entries.find(({ kind, id }) => kind === "release" && isLast(record, id));
+		if (add("work", "work", over?.startedAt)) add("release", "release", end);
+		return phases;
+	}
+	const begun = markOf(record, "handler:start");
+	const setups = entries.filter(({ kind }) => kind === "setup");
+	if (begun !== undefined) {
+		add("setup", "setup", begun);
+	} else if (setups.length > 0 && (answered === undefined || hasError(record))) {
+		// its handler was never called: setups are all it has done
+		const last = setups.some(isOpen) ? undefined : Math.max(...setups.map(endOf));
+		if (!add("setup", "setup", last)) return phases;
+	}
+	const over = markOf(record, "response:end");
+	if (answered === undefined) {
+		// nothing is released before the first byte: nobody looks when that is
+		if (!add(begun === undefined ? "work" : "work and response", "work", over)) return phases;
+	} else {
+		add("work", "work", answered);
+		if (!add("handler release", "release", markOf(record, "response:start"))) return phases;
+		if (!add("response", "response", over)) return phases;
+	}
+	const after = entries.filter(({ kind, startedAt }) => kind === "after" && startedAt >= from);
+	if (after.length > 0) {
+		const last = after.some(isOpen) ? undefined : Math.max(...after.map(endOf));
+		if (!add("after", "after", last)) return phases;
+	}
+	const release = entries.find(
+		({ kind, startedAt }) => kind === "release" && startedAt >= from - 1,
+	);
+	if (release === undefined && first("spawn") !== undefined) add("tasks", "task", undefined);
+	else add("release", "release", undefined);
+	return phases;
+}
+
+/** Whether `id` isn't one that was released early, while others were still acquired. */
+function isLast(record, id) {
+	const release = record.entries.find((each) => each.kind === "release" && each.id === id);
+	return !record.entries.some(
+		({ kind, startedAt }) => kind !== "release" && startedAt > release.startedAt,
+	);
+}
+
+const verbs = {
+	setup: (name) => `the setup of ${name}`,
+	release: (name) => (name === "callback" ? "a release callback" : `the release of ${name}`),
+	spawn: () => "a task that spawn() started",
+	after: () => "work that after() put off",
+	scope: (name) => `the scope ${name}`,
+};
+const nameOf = ({ kind, name }) => verbs[kind](name);
+
+/** What runs and waits for nothing else that is known to run. */
+function runningIn(record) {
+	const running = record.entries.filter((each) => isOpen(each) && each.kind !== "scope");
+	return running.filter(
+		({ kind, id }) => kind !== "setup" || !running.some(({ requester }) => requester === id),
+	);
+}
+
+/** Setups of enclosing scopes that ran meanwhile: a scope may wait for one that another asked for. */
+function sharedSetups(record) {
+	const known = new Set(record.entries.map(({ id }) => id));
+	const found = [];
+	for (let at = record.parent; at !== undefined; ) {
+		const parent = records.get(at.id);
+		if (parent === undefined) break;
+		for (const entry of parent.entries) {
+			const overlaps = entry.startedAt < endOf(record) && endOf(entry) > record.startedAt;
+			if (entry.kind === "setup" && overlaps && !known.has(entry.id)) found.push(entry);
+		}
+		at = parent.parent;
+	}
+	return found;
+}
+
+function percent(part, whole) {
+	return whole > 0 ? ` (${Math.round((100 * part) / whole)} %)` : "";
+}
+
+/** The answers to: what made it slow, what keeps it open, what failed. */
+function verdictOf(record) {
+	const verdict = [];
+	const total = lengthOf(record);
+	const phases = phasesOf(record);
+	const add = (text, className = "") => verdict.push({ text, className });
+
+	if (isOpen(record)) {
+		const running = runningIn(record);
+		const current = phases.at(-1)?.name;
+		const shared = sharedSetups(record).filter(isOpen);
+		if (running.length > 0) {
+			const what = running
+				.slice(0, 3)
+				.map((each) => `${nameOf(each)}, for ${duration(lengthOf(each))} so far`);
+			const more = running.length > 3 ? `; and ${running.length - 3} more` : "";
+			add(`Kept open by ${what.join("; ")}${more}.`, "kept");
+		} else if (shared.length > 0) {
+			add(
+				`It may wait for ${nameOf(shared[0])}, which another scope asked for ${duration(lengthOf(shared[0]))} ago.`,
+				"kept",
+			);
+		} else if (record.lifetime === "request") {
+			const what = {
+				work: "the handler, which hasn't answered",
+				"work and response": "the handler or its response, which isn't completely sent",
+				response: "the response, which isn't completely sent",
+			}[current];
+			add(
+				`Kept open by ${what ?? `its ${current ?? "work"}`}, so far ${duration(lastOf(phases, total))}.`,
+				"kept",
+			);
+		} else if (record.older) {
+			add("It was opened before the inspector; only what happened since is known.");
+		} else add("Open, and nothing is being set up or released.");
+		for (const { name, entry } of waitingIn(record)) {
+			add(`${entry.name} waits for ${name}.`, "kept");
+		}
+	} else {
+		const candidates = record.entries
+			.filter(({ kind }) => kind !== "scope")
+			.map((entry) => ({
+				what: nameOf(entry),
+				time: entry.kind === "setup" ? ownTime(entry, record) : lengthOf(entry),
+			}));
+		for (const { name, from, to } of phases) {
+			if (name === "work") {
+				const inside = record.entries.filter(
+					({ kind, startedAt }) => kind === "setup" && startedAt >= from && startedAt < to,
+				);
+				const setups = inside.reduce((sum, each) => sum + ownTime(each, record), 0);
+				const what = record.lifetime === "request" ? "the handler's own work" : "its own work";
+				candidates.push({ what, time: to - from - setups });
+			}
+			if (name === "work and response") {
+				const time = to - from;
+				candidates.push({ what: "the handler's own work and sending the response", time });
+			}
+			if (name === "response") candidates.push({ what: "sending the response", time: to - from });
+		}
+		const shared = sharedSetups(record);
+		for (const entry of shared) {
+			const from = Math.max(entry.startedAt, record.startedAt);
+			candidates.push({
+				what: `${nameOf(entry)}, which another scope asked for`,
+				time: Math.min(endOf(entry), endOf(record)) - from,
+			});
+		}
+		const [slowest] = candidates.sort((a, b) => b.time - a.time);
+		if (slowest !== undefined) {
+			add(
+				`Took ${duration(total)}, most of it ${slowest.what}: ${duration(slowest.time)}${percent(slowest.time, total)}.`,
+			);
+		} else add(`Took ${duration(total)}.`);
+		const answered = markOf(record, "response:end");
+		if (answered !== undefined && record.endedAt - answered > 1) {
+			const late = record.entries
+				.filter((each) => each.kind !== "scope" && endOf(each) > answered + 0.5)
+				.map((each) => ({ each, time: endOf(each) - Math.max(each.startedAt, answered) }))
+				.sort((a, b) => b.time - a.time)[0];
+			const by =
+				late === undefined
+					? "the handler, which went on"
+					: `${nameOf(late.each)}: ${duration(late.time)}`;
+			add(
+				`Kept open for ${duration(record.endedAt - answered)} after the response, most of it by ${by}.`,
+				"kept",
+			);
+		}
+	}
+
+	for (const entry of record.entries) {
+		// what a release is told of the work isn't its own
+		if (entry.error !== undefined && entry.kind !== "scope" && !isTold(entry, record))
+			add(`${upper(nameOf(entry))} ${errorText(entry.error)}.`, "bad");
+	}
+	if (record.error === "AbortError" && markOf(record, "response:end") !== undefined)
+		add("The client left before the response was complete: AbortError.", "bad");
+	else if (record.error !== undefined) add(`The scope ${errorText(record.error)}.`, "bad");
+	for (const name of record.reported) add(`An error reached no caller: ${name}.`, "bad");
+	if (record.missing > 0) add(`${record.missing} entries are left out: there were too many.`);
+	return verdict;
+}
+
+const upper = (text) => text[0].toUpperCase() + text.slice(1);
+const lastOf = (phases, total) =>
+	phases.length > 0 ? phases.at(-1).to - phases.at(-1).from : total;
+
+/** Whether a release only threw on what it was told. */
+function isTold({ kind, outcome, error, startedAt }, record) {
+	if (kind !== "release" || outcome === "success") return false;
+	return (
+		record.error === error ||
+		record.entries.some((each) => each.error === error && each.startedAt < startedAt)
+	);
+}
+
+/** Setups that wait for one they asked for. */
+function waitingIn(record) {
+	const running = record.entries.filter((each) => isOpen(each) && each.kind === "setup");
+	return running.flatMap((entry) =>
+		running.filter(({ requester }) => requester === entry.id).map(({ name }) => ({ entry, name })),
+	);
+}
+
+function stateOf({ kind, run, release }, record) {
+	const errors = [run, release].filter(
+		(each) => each?.error !== undefined && !isTold(each, record),
+	);
+	if (errors.length > 0) return errors.map(({ error }) => errorText(error)).join("; ");
+	if (release !== undefined) return isOpen(release) ? "releasing" : `released: ${release.outcome}`;
+	if (kind !== "setup") return isOpen(run) ? "running" : "done";
+	if (isOpen(run)) {
+		const waits = waitingIn(record).filter(({ entry }) => entry === run);
+		return waits.length > 0
+			? `pending, waits for ${waits.map(({ name }) => name).join(", ")}`
+			: "pending";
+	}
+	return "in use";
+}
+
+// --- what is open
+
+function renderOpen() {
+	const open = [...records.values()].filter(isOpen);
+	const ids = new Set(open.map(({ id }) => id));
+	const roots = open.filter(({ parent }) => !ids.has(parent?.id));
+	const shape = JSON.stringify(
+		open.map((each) => [
+			each.id,
+			each.parent?.id,
+			...linesOf(each).map((line) => [line.id, stateOf(line, each)]),
+		]),
+	);
+	const list = find("open");
+	find("nothing-open").hidden = open.length > 0;
+	if (shape !== list.dataset.shape) {
+		const focused = document.activeElement?.dataset?.open;
+		list.dataset.shape = shape;
+		list.replaceChildren(...roots.map((each) => openItem(each, open)));
+		if (focused !== undefined) list.querySelector(`[data-open="${focused}"]`)?.focus();
+	}
+	for (const small of list.querySelectorAll("[data-since]"))
+		small.textContent = duration(now() - Number(small.dataset.since));
+}
+
+function openItem(record, open) {
+	const { id, name, lifetime, startedAt, older } = record;
+	const button = element("button", { type: "button", text: name, "data-open": String(id) });
+	const item = element("li", {}, button);
+	if (lifetime !== undefined && lifetime !== name)
+		item.append(element("small", { text: ` ${lifetime} ` }));
+	item.append(" ", older ? element("small", { text: "opened before" }) : age(startedAt));
+	const inner = linesOf(record)
+		.filter(({ run, release, scope, kind }) => {
+			const isForeign = kind === "setup" && scope !== undefined && !ownsScope(record, scope);
+			if (isForeign && !isOpen(run)) return false;
+			if (run?.error !== undefined) return false;
+			return release === undefined ? kind === "setup" || isOpen(run) : isOpen(release);
+		})
+		.map((line) => {
+			const state = stateOf(line, record);
+			const since = line.release ?? line.run;
+			const text = element("small", {
+				text: ` ${state} `,
+				className: isOpen(since) ? "waiting" : "",
+			});
+			return element("li", {}, line.name, text, age(since.startedAt));
+		});
+	const children = open
+		.filter(({ parent }) => parent?.id === id)
+		.map((each) => openItem(each, open));
+	if (inner.length + children.length > 0) item.append(element("ul", {}, ...inner, ...children));
+	return item;
+}
+
+/** Whether a scope of that name is told of with `record`. */
+function ownsScope(record, scope) {
+	return (
+		scope === "handler" ||
+		record.entries.some(({ kind, name }) => kind === "scope" && name === scope)
+	);
+}
+
+const age = (since) => element("small", { "data-since": String(since) });
+
+// --- the list
+
+const rows = new Map();
+
+function matches(record) {
+	const query = find("query").value.trim().toLowerCase();
+	const wanted = find("outcome").value;
+	const names = [record.name, ...record.entries.map(({ name }) => name)];
+	if (query !== "" && !names.some((name) => name.toLowerCase().includes(query))) return false;
+	if (wanted === "error") return hasError(record);
+	return wanted === "" || outcomeOf(record) === wanted;
+}
+
+function renderList() {
+	const body = find("rows");
+	const shown = [...records.values()].filter(matches).sort((a, b) => b.startedAt - a.startedAt);
+	const ids = new Set(shown.map(({ id }) => id));
+	for (const [id, row] of rows) {
+		if (ids.has(id)) continue;
+		row.remove();
+		rows.delete(id);
+	}
+	let at = body.firstElementChild;
+	for (const record of shown) {
+		const row = rows.get(record.id) ?? makeRow(record);
+		if (row === at) at = at.nextElementSibling;
+		else body.insertBefore(row, at);
+		updateRow(row, record);
+	}
+	const choice = rows.get(view.selected) ?? body.firstElementChild;
+	for (const row of rows.values()) row.querySelector("button").tabIndex = row === choice ? 0 : -1;
+	const missing = view.missing > 0 ? ` ${view.missing} were not recorded: too many were open.` : "";
+	const count = `${shown.length} of ${records.size} scopes.${missing}`;
+	if (find("count").textContent !== count) find("count").textContent = count;
+}
+
+function makeRow({ id, name, lifetime }) {
+	const button = element("button", { type: "button", text: name, "data-id": String(id) });
+	if (lifetime !== undefined) button.title = `lifetime ${lifetime}`;
+	const row = element(
+		"tr",
+		{},
+		element("td", {}, button),
+		element("td"),
+		element("td", { className: "number" }),
+	);
+	rows.set(id, row);
+	return row;
+}
+
+function updateRow(row, record) {
+	const [, outcome, time] = row.cells;
+	const type = outcomeOf(record);
+	// the one that was sent: what the handler said may have been dropped
+	const status = record.marks.find((mark) => mark.name === "response:start")?.status;
+	const isOdd = type !== "failure" && hasError(record);
+	outcome.textContent = `${status ?? ""} ${type}${isOdd ? " ✕ error" : ""}`.trim();
+	outcome.className = isOdd ? "bad" : type;
+	time.textContent = record.older ? "" : duration(lengthOf(record));
+	const button = row.querySelector("button");
+	if (record.id === view.selected) button.setAttribute("aria-current", "true");
+	else button.removeAttribute("aria-current");
+}
+
+// --- the selected scope
+
+function renderDetail() {
+	const record = records.get(view.selected);
+	find("selected").hidden = record === undefined;
+	if (record === undefined) {
+		if (view.selected === undefined) return;
+		find("name").textContent = "No scope selected";
+		find("about").textContent = "The one you selected has made way for later ones.";
+		return;
+	}
+	const started = new Date(clock.timeOrigin + record.startedAt).toLocaleTimeString();
+	const parts = [
+		record.lifetime === undefined ? "scope" : `${record.lifetime} scope`,
+		record.parent === undefined ? "" : `in ${record.parent.name}`,
+		record.older ? "opened before the inspector" : `opened at ${started}`,
+		isOpen(record)
+			? `open for ${duration(lengthOf(record))}`
+			: `${record.outcome} after ${duration(lengthOf(record))}`,
+	];
+	find("name").textContent = record.name;
+	find("about").textContent = parts.filter((part) => part !== "").join(", ");
+	const verdict = verdictOf(record);
+	find("verdict").replaceChildren(...verdict.map((each) => element("li", each)));
+	const phases = phasesOf(record);
+	find("phases").replaceChildren(
+		...phases.map(({ name, kind, from, to }) =>
+			element(
+				"li",
+				{},
+				element("i", { className: `swatch ${kind}` }),
+				`${name} ${duration(to - from)}`,
+			),
+		),
+	);
+	renderChart(record, phases);
+	renderTable(record);
+}
+
+function renderChart(record, phases) {
+	const from = Math.min(record.startedAt, ...record.entries.map(({ startedAt }) => startedAt));
+	const to = Math.max(endOf(record), ...record.entries.map(endOf), from + 0.01);
+	const scale = (time) => (100 * (time - from)) / (to - from);
+	const bar = (className, start, end, title) => {
+		const made = element("div", { className: `bar ${className}`, title });
+		made.style.left = `${scale(start)}%`;
+		made.style.width = `${Math.max(0, scale(end) - scale(start))}%`;
+		return made;
+	};
+	const grid = element("div", { className: "grid" });
+	const axis = element("div", { className: "track" });
+	for (const time of ticks(to - from)) {
+		const left = `${(100 * time) / (to - from)}%`;
+		const line = element("i", { className: "at" });
+		line.style.left = left;
+		grid.append(line);
+		if (time / (to - from) > 0.93) continue;
+		const tick = element("span", { className: "tick", text: tickText(time) });
+		tick.style.left = left;
+		axis.append(tick);
+	}
+	const band = element("div", { className: "track" });
+	for (const phase of phases) {
+		const { name, kind, from: start, to: end } = phase;
+		const share = scale(end) - scale(start);
+		const made = bar(`phase ${kind}`, start, end, `${name} ${duration(end - start)}`);
+		if (share < 1 + name.length * 1.1) made.classList.add("narrow");
+		else made.textContent = name;
+		band.append(made);
+	}
+	const chart = find("chart");
+	const lines = linesOf(record);
+	const drawn = new Map();
+	const made = lines.map((line) => {
+		const track = element("div", { className: "track" });
+		const label = element(
+			"span",
+			{ title: line.name },
+			line.name,
+			" ",
+			element("small", { className: "times", text: timesOf(line) }),
+		);
+		const row = element("div", { className: "row" }, label, track);
+		drawn.set(line.id, { line, row, track });
+		addBars(line, record, track, bar, to);
+		return row;
+	});
+	const head = element("div", { className: "row axis" }, element("span"), axis);
+	const phaseRow = element("div", { className: "row" }, element("span", { text: "phases" }), band);
+	const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+	chart.replaceChildren(grid, head, phaseRow, ...made, element("div", { className: "grid" }, svg));
+	const middle = ({ row, track }) =>
+		row.offsetTop + track.offsetTop - row.offsetTop + track.offsetHeight / 2;
+	for (const { line, ...ends } of drawn.values()) {
+		if (line.run === undefined || line.kind !== "setup") continue;
+		for (const id of usedBy(line, record)) {
+			const used = drawn.get(id);
+			if (used === undefined || used.line === line) continue;
+			const time = Math.max(
+				line.startedAt,
+				Math.min(endOf(used.line.run ?? used.line.release), endOf(line.run)),
+			);
+			draw(svg, scale(time), middle(used), middle(ends));
+		}
+	}
+}
+
+/** What the setup of a line uses: known at its end; until then, what it asked for. */
+function usedBy({ id, run }, record) {
+	if (run.dependencies !== undefined) return run.dependencies.map((each) => each.id);
+	return record.entries
+		.filter((each) => each.kind === "setup" && each.requester === id)
+		.map((each) => each.id);
+}
+
+function draw(svg, x, from, to) {
+	const make = (tag, attributes) => {
+		const made = svg.appendChild(document.createElementNS("http://www.w3.org/2000/svg", tag));
+		for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+	};
+	make("line", { x1: `${x}%`, x2: `${x}%`, y1: from, y2: to });
+	make("circle", { cx: `${x}%`, cy: to, r: 3.5 });
+}
+
+function addBars({ name, kind, run, release }, record, track, bar, to) {
+	if (run !== undefined) {
+		const type = { setup: "setup", spawn: "task", after: "task", scope: "scope" }[kind];
+		track.append(
+			flagged(
+				bar(
+					barClass(type, run, record),
+					run.startedAt,
+					endOf(run),
+					`${name}: ${timesOf({ kind, run })}`,
+				),
+				run,
+				record,
+			),
+		);
+	}
+	const isUsed = kind === "setup" && !isOpen(run) && run.error === undefined;
+	if (isUsed) {
+		const until =
+			release?.startedAt ?? (isOpen(record) || run.endedAt > endOf(record) ? to : endOf(record));
+		track.append(bar("use", endOf(run), until, `${name}: in use`));
+	}
+	if (release !== undefined) {
+		track.append(
+			flagged(
+				bar(
+					barClass("release", release, record),
+					release.startedAt,
+					endOf(release),
+					`${name}: ${timesOf({ kind, release })}`,
+				),
+				release,
+				record,
+			),
+		);
+	}
+}
+
+function barClass(type, entry, record) {
+	const isBad = entry.error !== undefined && !isTold(entry, record);
+	return `${isBad ? "error" : type}${isOpen(entry) ? " running" : ""}`;
+}
+
+/** Marks an error, and a timeout, not by colour alone. */
+function flagged(bar, entry, record) {
+	if (entry.error === undefined || isTold(entry, record)) return bar;
+	bar.append(element("span", { className: "flag", text: isTimeout(entry.error) ? "⏱" : "✕" }));
+	bar.style.minWidth = "14px";
+	return bar;
+}
+
+function timesOf({ kind, run, release }) {
+	const parts = [];
+	if (run !== undefined)
+		parts.push(`${kind === "setup" ? "" : `${kind} `}${duration(lengthOf(run))}`);
+	if (release !== undefined) parts.push(`release ${duration(lengthOf(release))}`);
+	return parts.join(", ");
+}
+
+const tickText = (time) => (time === 0 ? "0" : duration(time).replace(/\.0+ /, " "));
+
+/** Round times that cut a length into a few parts. */
+function ticks(length) {
+	const power = 10 ** Math.floor(Math.log10(length / 4));
+	const step =
+		[1, 2, 5, 10].map((each) => each * power).find((each) => length / each <= 6) ?? length;
+	return Array.from({ length: Math.floor(length / step) + 1 }, (_, i) => i * step);
+}
+
+function renderTable(record) {
+	const cell = (text, className = "") => element("td", { text, className });
+	find("entries").replaceChildren(
+		...linesOf(record).map((line) => {
+			const { name, scope, kind, run, release, startedAt } = line;
+			const state = stateOf(line, record);
+			return element(
+				"tr",
+				{},
+				element("th", {
+					scope: "row",
+					text: kind === "setup" ? name : `${kind} ${name === kind ? "" : name}`,
+				}),
+				cell(scope ?? record.name),
+				cell(duration(Math.max(0, startedAt - record.startedAt)), "number"),
+				cell(run === undefined ? "" : duration(lengthOf(run)), "number"),
+				cell(release === undefined ? "" : duration(lengthOf(release)), "number"),
+				cell(state, /^(?:failed|timed out)/.test(state) ? "bad" : ""),
+				cell(run?.dependencies?.map((each) => each.name).join(", ") ?? ""),
+			);
+		}),
+	);
+}
+
+// --- what the user does
+
+function select(id) {
+	view.selected = id;
+	render();
+}
+
+function go(event) {
+	const buttons = [...find("rows").querySelectorAll("button")];
+	const at = buttons.indexOf(document.activeElement);
+	const to = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: buttons.length - 1 }[event.key];
+	const next = buttons[to];
+	if (at === -1 || next === undefined) return;
+	event.preventDefault();
+	select(Number(next.dataset.id));
+	next.focus();
+}
+
+find("rows").addEventListener("click", ({ target }) => {
+	const id = target.closest("tr")?.querySelector("button").dataset.id;
+	if (id !== undefined) select(Number(id));
+});
+find("rows").addEventListener("keydown", go);
+find("open").addEventListener("click", ({ target }) => {
+	const id = target.closest("[data-open]")?.dataset.open;
+	if (id !== undefined) select(Number(id));
+});
+for (const id of ["query", "outcome"]) find(id).addEventListener("input", renderList);
+find("pause").addEventListener("click", () => {
+	view.isPaused = !view.isPaused;
+	find("pause").setAttribute("aria-pressed", String(view.isPaused));
+	if (view.isPaused) {
+		source?.close();
+		say("Paused.");
+	} else connect();
+	render();
+});
+addEventListener("resize", renderDetail);
+
+function say(text) {
+	if (find("status").textContent !== text) find("status").textContent = text;
+}
+
+function render() {
+	renderOpen();
+	renderList();
+	renderDetail();
+}
+
+// --- what the server says
+
+let source;
+
+function connect() {
+	source = new EventSource(`${location.pathname.replace(/\/$/, "")}/events`);
+	source.addEventListener("open", () => {
+		records.clear(); // the server may be another one
+		say("Live.");
+	});
+	source.addEventListener("error", () => {
+		say("The connection is lost; trying again…");
+		// a refusal ends it for good, else the browser does so itself
+		if (source.readyState === EventSource.CLOSED)
+			setTimeout(() => view.isPaused || connect(), 3000);
+	});
+	source.addEventListener("message", ({ data }) => {
+		const message = JSON.parse(data);
+		Object.assign(clock, {
+			now: message.now,
+			at: performance.now(),
+			timeOrigin: message.timeOrigin,
+		});
+		view.missing = message.missing;
+		for (const record of message.records) records.set(record.id, record);
+		const ids = new Set(message.ids);
+		for (const id of records.keys()) if (!ids.has(id)) records.delete(id);
+		render();
+	});
+}
+
+setInterval(() => {
+	const isLive = source.readyState === EventSource.OPEN && !view.isPaused;
+	if (!isLive || document.hidden) return;
+	renderOpen();
+	for (const [id, row] of rows) {
+		const record = records.get(id);
+		if (record !== undefined && isOpen(record)) updateRow(row, record);
+	}
+	const selected = records.get(view.selected);
+	if (selected !== undefined && isOpen(selected)) renderDetail();
+}, 250);
+
+connect();

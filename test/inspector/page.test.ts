@@ -1,0 +1,276 @@
+import { existsSync, readFileSync } from "node:fs";
+import { type Browser, chromium, type Page } from "playwright-core";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { openScope, resource } from "../../src/index.ts";
+import { openShop, secret } from "./shop.ts";
+
+const onNode = !("Bun" in globalThis) && !("Deno" in globalThis);
+const executablePath = [process.env.CHROMIUM, "/usr/bin/chromium", "/usr/bin/google-chrome"].find(
+	(path) => path !== undefined && existsSync(path),
+);
+const contrast = readFileSync(new URL("contrast.js", import.meta.url), "utf8");
+// in CI a missing browser is an error
+const reason = executablePath || process.env.CI ? "" : " (skipped: no Chromium is installed)";
+
+type Shop = Awaited<ReturnType<typeof openShop>>;
+
+describe.skipIf(!onNode || reason !== "")(`the page, in Chromium${reason}`, () => {
+	let browser: Browser;
+	beforeAll(async () => {
+		if (executablePath === undefined)
+			throw new Error("There is no Chromium. Install it, or say in CHROMIUM where it is.");
+		browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
+	}, 60_000);
+	afterAll(() => browser?.close());
+
+	const cleanups: (() => Promise<void>)[] = [];
+	const complaints: string[] = [];
+	afterEach(async () => {
+		for (const clean of cleanups.splice(0).reverse()) await clean();
+		expect(complaints.splice(0)).toEqual([]);
+	});
+
+	async function start(): Promise<Shop> {
+		const shop = await openShop();
+		cleanups.push(() => shop[Symbol.asyncDispose]());
+		return shop;
+	}
+
+	async function show(shop: Shop, width = 1280): Promise<Page> {
+		const page = await browser.newPage({ viewport: { width, height: 800 } });
+		cleanups.push(() => page.close());
+		page.on("pageerror", (error) => complaints.push(String(error)));
+		// a refused style, script or request, too
+		page.on("console", (message) => message.type() === "error" && complaints.push(message.text()));
+		page.on("request", (request) => {
+			if (!request.url().startsWith(`${shop.url}/inspector`) && !request.url().startsWith("data:"))
+				complaints.push(`asks for ${request.url()}`);
+		});
+		await page.goto(`${shop.url}/inspector`);
+		await page.getByText("Live.").waitFor();
+		return page;
+	}
+
+	const select = (page: Page, name: string) =>
+		page.locator("#rows").getByRole("button", { name, exact: true }).click();
+	const verdict = (page: Page) => page.getByRole("list", { name: "In short" });
+
+	async function sees(page: Page, text: RegExp): Promise<void> {
+		await verdict(page).getByText(text).first().waitFor({ timeout: 5000 });
+	}
+
+	it("says which resource made a request slow", { timeout: 30_000 }, async () => {
+		const shop = await start();
+		await shop.get("/orders");
+		const page = await show(shop);
+		await select(page, "GET /orders");
+		await sees(page, /^Took .+ ms, most of it the setup of Pool: /);
+		const cells = await page.locator("#entries tr").allInnerTexts();
+		expect(cells.map((text) => text.split(/\t/).filter((each) => !/\d m?s$/.test(each)))).toEqual([
+			["Tx", "handler", "released: success", "Connection"],
+			["Connection", "handler", "released: success", "Pool"],
+			["Pool", "shop", "", "in use", ""],
+		]);
+		expect(await page.locator("#phases").innerText()).toMatch(
+			/setup[\s\S]+work[\s\S]+handler release[\s\S]+response[\s\S]+release/,
+		);
+	});
+
+	it("draws to scale, and lines from what is used", { timeout: 30_000 }, async () => {
+		const shop = await start();
+		await shop.get("/orders");
+		const page = await show(shop);
+		await select(page, "GET /orders");
+		const bars = await page.locator("#chart .bar.setup:not(.phase)").evaluateAll((all) =>
+			all.map((bar) => {
+				const { x, width } = bar.getBoundingClientRect();
+				return { x, width, ms: Number.parseFloat(/([\d.]+) ms/.exec(bar.title)?.[1] ?? "") };
+			}),
+		);
+		expect(bars).toHaveLength(3);
+		const perMs = bars.map(({ width, ms }) => width / ms);
+		for (const each of perMs) expect(each / (perMs[0] ?? 0)).toBeCloseTo(1, 1);
+		const [tx, connection, pool] = bars;
+		expect(tx?.x).toBeLessThanOrEqual(connection?.x ?? 0);
+		expect(connection?.x).toBeLessThanOrEqual(pool?.x ?? 0);
+		expect(await page.locator("#chart line").count()).toBe(2);
+	});
+
+	it("says what keeps a request open: a slow release", { timeout: 30_000 }, async () => {
+		const shop = await start();
+		const page = await show(shop);
+		await shop.get("/audited");
+		await select(page, "GET /audited");
+		await sees(page, /^Kept open by the release of AuditLog, for .+ so far\.$/);
+		await page.locator("#open").getByText("releasing").waitFor();
+		expect(await page.locator("#chart .bar.release.running").count()).toBe(1);
+		shop.audited.open();
+		await sees(page, /^Kept open for .+ after the response, most of it by the release of AuditLog/);
+		await page.locator("#rows tr", { hasText: "GET /audited" }).getByText("success").waitFor();
+	});
+
+	it("shows a failing commit", { timeout: 30_000 }, async () => {
+		const shop = await start();
+		await shop.get("/conflict");
+		const page = await show(shop);
+		await select(page, "GET /conflict");
+		await sees(page, /^The release of FailingTx failed: ConflictError\.$/);
+		expect(await page.locator("#chart .bar.error").innerText()).toBe("✕");
+		await page.locator("#rows tr", { hasText: "GET /conflict" }).getByText("failure").waitFor();
+		expect(await page.content()).not.toContain(secret);
+	});
+
+	it("shows a stuck setup, and what waits for it", { timeout: 30_000 }, async () => {
+		const shop = await start();
+		const page = await show(shop);
+		const answer = shop.get("/mail");
+		await select(page, "GET /mail");
+		await sees(page, /^Kept open by the setup of Smtp, for .+ so far\.$/);
+		await sees(page, /^Mailer waits for Smtp\.$/);
+		await page.locator("#open").getByText("pending, waits for Smtp").waitFor();
+		const before = await verdict(page).innerText();
+		await expect.poll(() => verdict(page).innerText()).not.toBe(before);
+		shop.mail.open("");
+		await answer;
+		await sees(page, /most of it the setup of Smtp/);
+	});
+
+	it("shows an aborted stream", { timeout: 30_000 }, async () => {
+		const shop = await start();
+		const client = new AbortController();
+		const response = await fetch(`${shop.url}/export`, { signal: client.signal });
+		const reader = response.body?.getReader();
+		await reader?.read();
+		const page = await show(shop);
+		await select(page, "GET /export");
+		await sees(page, /^Kept open by the response, which isn't completely sent/);
+		await reader?.read();
+		client.abort();
+		await sees(page, /^The client left before the response was complete/);
+	});
+
+	it("shows a release that timed out", { timeout: 30_000 }, async () => {
+		const shop = await start();
+		const page = await show(shop);
+		const stuck = openScope({
+			name: "job",
+			lifetime: "task",
+			releaseTimeout: 20,
+			onReleaseError() {},
+		});
+		await stuck.use(
+			resource(
+				async function* Session() {
+					yield secret;
+					await new Promise(() => {});
+				},
+				{ name: "Session" },
+			),
+		);
+		stuck.complete();
+		await stuck.disposeAsync().catch(() => {});
+		await select(page, "job");
+		await sees(page, /^The release of Session timed out: ReleaseTimeoutError\.$/);
+		expect(await page.locator("#chart .bar.error").innerText()).toBe("⏱");
+	});
+
+	it("searches by the names of scopes and resources, and by outcome", {
+		timeout: 30_000,
+	}, async () => {
+		const shop = await start();
+		await shop.get("/orders");
+		await shop.get("/conflict");
+		const page = await show(shop);
+		const names = () => page.locator("#rows button").allInnerTexts();
+		expect(await names()).toEqual(["GET /conflict", "GET /orders", "shop"]);
+		await page.getByLabel("Name").fill("failingtx");
+		expect(await names()).toEqual(["GET /conflict"]);
+		await page.getByLabel("Name").fill("get /");
+		await page.getByLabel("Outcome").selectOption("success");
+		expect(await names()).toEqual(["GET /orders"]);
+		await page.getByLabel("Outcome").selectOption("error");
+		expect(await names()).toEqual(["GET /conflict"]);
+		expect(await page.locator("#count").innerText()).toBe("1 of 3 scopes.");
+	});
+
+	it("is worked by keyboard, also while it updates", { timeout: 30_000 }, async () => {
+		const shop = await start();
+		await shop.get("/orders");
+		await shop.get("/conflict");
+		const page = await show(shop);
+		const focused = () => page.locator(":focus").textContent();
+		await page.getByLabel("Outcome").focus();
+		await page.keyboard.press("Tab");
+		expect(await focused()).toBe("GET /conflict");
+		await page.keyboard.press("ArrowDown");
+		expect(await focused()).toBe("GET /orders");
+		expect(await page.locator("#name").innerText()).toBe("GET /orders");
+		expect(await page.locator("#rows [aria-current=true]").count()).toBe(1);
+		await shop.get("/orders");
+		await expect.poll(() => page.locator("#rows tr").count()).toBe(4);
+		expect(await focused()).toBe("GET /orders");
+		await page.keyboard.press("Home");
+		await page.keyboard.press("End");
+		expect(await focused()).toBe("shop");
+		// one stop for the whole list
+		await page.keyboard.press("Shift+Tab");
+		expect(await page.locator(":focus").getAttribute("id")).toBe("outcome");
+	});
+
+	it("names what it shows for who doesn't see it", { timeout: 30_000 }, async () => {
+		const shop = await start();
+		await shop.get("/orders");
+		const page = await show(shop);
+		await select(page, "GET /orders");
+		await page.getByRole("region", { name: "Open now" }).waitFor();
+		await page.getByRole("region", { name: "GET /orders" }).waitFor();
+		await page.getByRole("table", { name: "Recorded" }).waitFor();
+		await page.getByRole("img", { name: /Waterfall/ }).waitFor();
+		const row = page.getByRole("row", { name: /^Pool shop .* in use/ });
+		expect(await row.getByRole("rowheader").innerText()).toBe("Pool");
+		expect(await page.getByRole("status").first().innerText()).toBe("Live.");
+	});
+
+	it("takes hostile names for text", { timeout: 30_000 }, async () => {
+		const shop = await start();
+		const name = `</script><img src=x onerror="document.title='pwned'">\u0000\u202e"'\``;
+		const scope = openScope({ name });
+		await scope.use(resource(() => secret, { name }));
+		const page = await show(shop);
+		await page.locator("#rows button").first().click();
+		const shown = await page.locator("#name").textContent();
+		expect(shown).toBe(scope.name);
+		expect(shown).toContain("<img src=x");
+		expect(await page.locator("main img").count()).toBe(0);
+		expect(await page.title()).toBe("yieldscope");
+		await scope.disposeAsync();
+	});
+
+	it("goes on where it was when the connection comes back", { timeout: 30_000 }, async () => {
+		const shop = await start();
+		const page = await show(shop);
+		await page.getByRole("button", { name: "Pause" }).click();
+		await page.getByText("Paused.").waitFor();
+		await shop.get("/orders");
+		expect(await page.locator("#rows button").allInnerTexts()).toEqual(["shop"]);
+		await page.getByRole("button", { name: "Pause" }).click();
+		await page.locator("#rows").getByText("GET /orders").waitFor();
+	});
+
+	it.each(["light", "dark"] as const)(
+		"is readable in %s, and fits a phone",
+		{ timeout: 30_000 },
+		async (scheme) => {
+			const shop = await start();
+			await shop.get("/orders");
+			await shop.get("/conflict");
+			const page = await show(shop, 390);
+			await page.emulateMedia({ colorScheme: scheme });
+			await select(page, "GET /conflict");
+			await sees(page, /ConflictError/);
+			const { width, faint } = await page.evaluate<{ width: number; faint: string[] }>(contrast);
+			expect(faint).toEqual([]);
+			expect(width).toBe(390);
+		},
+	);
+});

@@ -1,0 +1,133 @@
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { Readable } from "node:stream";
+import { setTimeout } from "node:timers/promises";
+import express, { type NextFunction, type Request, type Response } from "express";
+import { handler, releaseErrors, requestScope } from "../../src/express.ts";
+import { openScope, resource } from "../../src/index.ts";
+import { type InspectorOptions, openInspector } from "../../src/inspector.ts";
+import { gate } from "../support.ts";
+
+/** Holds a value that must never be shown. */
+export const secret = "hunter2";
+
+/** An app with an inspector, in which all goes wrong that the page is to show. */
+export async function openShop(options: InspectorOptions = {}) {
+	const inspector = openInspector(options);
+	const app = openScope({ name: "shop", lifetime: "app", onReleaseError: () => {} });
+	const mail = gate<string>();
+	const audited = gate();
+
+	const Pool = resource(
+		async function* Pool() {
+			await setTimeout(60);
+			yield { password: secret };
+		},
+		{ lifetime: "app" },
+	);
+	const Connection = resource({ Pool }, async function* Connection() {
+		await setTimeout(5);
+		yield secret;
+	});
+	const Tx = resource(
+		{ Connection },
+		async function* Tx() {
+			yield { secret };
+			await setTimeout(15);
+		},
+		{ lifetime: "handler" },
+	);
+	const FailingTx = resource(
+		{ Connection },
+		async function* FailingTx() {
+			yield secret;
+			throw Object.assign(new Error(`duplicate key ${secret}`), { name: "ConflictError" });
+		},
+		{ lifetime: "handler" },
+	);
+	const AuditLog = resource(
+		async function* AuditLog() {
+			yield secret;
+			await audited.promise;
+		},
+		{ lifetime: "request" },
+	);
+	const Smtp = resource(() => mail.promise, { name: "Smtp" });
+	const Mailer = resource({ Smtp }, () => secret, { name: "Mailer", lifetime: "request" });
+	const Cursor = resource(
+		async function* Cursor() {
+			yield secret;
+		},
+		{ lifetime: "request" },
+	);
+	const Session = resource(
+		async function* Session() {
+			yield secret;
+			await new Promise(() => {});
+		},
+		{ lifetime: "request" },
+	);
+
+	const shop = express();
+	shop.use("/inspector", inspector.listener);
+	shop.use(requestScope({ parent: app }));
+	shop.get(
+		"/orders",
+		handler({ tx: Tx }, async (_, _req, res) => void res.json([])),
+	);
+	shop.get(
+		"/conflict",
+		handler({ tx: FailingTx }, async (_, _req, res) => void res.json([])),
+	);
+	shop.get(
+		"/audited",
+		handler({ audit: AuditLog }, async (_, _req, res) => void res.json([])),
+	);
+	shop.get(
+		"/mail",
+		handler({ mailer: Mailer }, async (_, _req, res) => void res.json([])),
+	);
+	shop.get(
+		"/session",
+		handler({ session: Session }, async (_, _req, res) => void res.json([])),
+	);
+	shop.get(
+		"/export",
+		handler({ cursor: Cursor }, (_, _req, res) => {
+			Readable.from(
+				(async function* () {
+					for (;;) {
+						yield "row\n";
+						await setTimeout(5);
+					}
+				})(),
+			).pipe(res);
+		}),
+	);
+	shop.use(releaseErrors());
+	shop.use((_error: unknown, _req: Request, res: Response, _next: NextFunction) => {
+		res.status(500).end();
+	});
+
+	const server = createServer(shop).listen(0, "127.0.0.1");
+	await once(server, "listening");
+	const { port } = server.address() as AddressInfo;
+	const url = `http://127.0.0.1:${port}`;
+	return {
+		inspector,
+		app,
+		mail,
+		audited,
+		url,
+		get: async (path: string) => (await fetch(url + path)).text(),
+		async [Symbol.asyncDispose]() {
+			mail.open("");
+			audited.open();
+			inspector[Symbol.dispose]();
+			server.close();
+			server.closeAllConnections();
+			await app.disposeAsync();
+		},
+	};
+}
