@@ -467,6 +467,7 @@ describe.skipIf("Bun" in globalThis || "Deno" in globalThis)("listeners that thr
 		const uncaught = ["scope", "acquire", "release", "task"].flatMap((operation) => [
 			`uncaught: ${operation} asyncEnd`,
 			`uncaught: ${operation} start`,
+			`uncaught: ${operation} around`,
 		]);
 		expect([...child.lines].sort()).toEqual(["a", "released", "task", ...uncaught].sort());
 	});

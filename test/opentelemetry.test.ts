@@ -77,6 +77,24 @@ describe("spans", () => {
 		exporter.reset();
 	});
 
+	it("end with what can't be read as with any other error", async () => {
+		const { proxy, revoke } = Proxy.revocable({}, {});
+		revoke();
+		const unreadable = Object.defineProperty(new Error(), "message", {
+			get() {
+				throw new Error("getter");
+			},
+		});
+		for (const error of [proxy, unreadable]) {
+			const failing = withScope({ lifetime: "task" }, () => {
+				throw error;
+			});
+			await failing.catch(() => {});
+		}
+		const line = "scope task (an error that can't be read)";
+		expect(tree()).toEqual([line, line]);
+	});
+
 	it("of a request are in that of its server; what asks is around what is asked for", async () => {
 		const Config = logged([], "Config");
 		const Db = logged([], "Db", { Config });

@@ -1,5 +1,5 @@
 import { channel } from "node:diagnostics_channel";
-import { resource, use, withScope } from "yieldscope";
+import { resource, type TracedEvent, use, withScope } from "yieldscope";
 
 process.on("uncaughtException", (error) => console.log(`uncaught: ${error.message}`));
 
@@ -8,6 +8,13 @@ for (const operation of ["scope", "acquire", "release", "task"])
 		channel(`tracing:yieldscope:${operation}:${phase}`).subscribe(() => {
 			throw new Error(`${operation} ${phase}`);
 		});
+
+for (const operation of ["scope", "acquire", "release", "task"])
+	channel(`tracing:yieldscope:${operation}:start`).subscribe((message) => {
+		(message as TracedEvent).around = () => {
+			throw new Error(`${operation} around`);
+		};
+	});
 
 const A = resource(async function* A() {
 	yield "a";

@@ -1,10 +1,12 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { once } from "node:events";
 import { createServer } from "node:http";
+import { Readable } from "node:stream";
 import express, { type RequestHandler } from "express";
 import { afterEach, describe, expect, it } from "vitest";
 import { handler, releaseErrors, requestScope } from "../../src/express.ts";
 import { currentScope, openScope, resource, use, withScope } from "../../src/index.ts";
+import { gate } from "../support.ts";
 
 const commit = new Error("COMMIT failed");
 
@@ -202,6 +204,30 @@ describe("on Express", () => {
 		await get();
 		while (isOpen) await new Promise(setImmediate);
 		expect(seen).toEqual(["conn", true, "conn", true, "conn", true]);
+	});
+
+	it("a source that never says that it has closed keeps nothing open", async () => {
+		scene = stage(false);
+		const { app, get } = scene;
+		const gone = gate();
+		const Audit = resource(
+			async function* Audit() {
+				yield "audit";
+				gone.open();
+			},
+			{ lifetime: "request" },
+		);
+		app.get(
+			"/",
+			handler({ audit: Audit }, (_values, _req, res) => {
+				const source = new Readable({ emitClose: false, read() {} });
+				source.push("sent");
+				source.push(null);
+				source.pipe(res);
+			}),
+		);
+		expect(await get()).toEqual([200, "sent"]);
+		await gone.promise;
 	});
 
 	it("a router without an app works", async () => {
