@@ -201,6 +201,21 @@ const inferred = it
 	.extend("scope", scopeFixture())
 	.extend("own", ({ scope }) => scope.use(logged([], "own")));
 
+describe("a misspelt option", () => {
+	const options = { rolback: true } as object;
+	const message = "Expected the options of a scope, or `rollback`, got `rolback`.";
+	const refused = { code: "YS_ERR_INVALID_ARGUMENT", message };
+
+	it("is refused: the test would commit", async () => {
+		expect(() => testScope({ after() {} } as never, options)).toThrow(
+			expect.objectContaining(refused),
+		);
+		await expect(async () => scopeFixture(options)({}, async () => {})).rejects.toMatchObject(
+			refused,
+		);
+	});
+});
+
 describe("fixture in test.extend", () => {
 	annotated("provides the value", ({ database }) => {
 		expect(database).toBe("database");
