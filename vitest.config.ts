@@ -20,7 +20,7 @@ export default defineConfig({
 		emptyOutDir: false,
 		lib: { entry: entries.map(src), formats: ["es"] },
 		rolldownOptions: {
-			external: [/^node:/, "@opentelemetry/api"],
+			external: [/^node:/, "@opentelemetry/api", "hono/streaming"],
 			output: { chunkFileNames: ({ name }) => (name === "src" ? "core.js" : "[name].js") },
 		},
 	},

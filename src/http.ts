@@ -233,6 +233,18 @@ export class Exchange {
 		this.#bodies.push(body);
 	}
 
+	/** Runs what writes a body: keeps the request scope open until it has settled, and its failure is the body's. */
+	async writeBody(write: () => Promise<void>): Promise<void> {
+		const written = (async () => write())();
+		this.addBody(written);
+		try {
+			await written;
+		} catch (error) {
+			this.failBody(error);
+			throw error;
+		}
+	}
+
 	/**
 	 * Releases the handler's resources, before the first byte of a response.
 	 *
@@ -244,12 +256,13 @@ export class Exchange {
 		const { handler } = this;
 		if (this.#isHandlerEnded || handler === undefined) return this.#handlerEnd;
 		this.#isHandlerEnded = true;
+		if (this.#failing === undefined) this.#mark("handler:end", status);
 		if (handler.disposed) {
+			if (this.#failing === undefined) this.#mark("response:start", status);
 			// by a handler, before anybody could say that it succeeded: what was rolled back must not go unnoticed
 			if (this.#isHandlerUsed && handler.outcome.type === "incomplete") this.report(closedEarly());
 			return undefined;
 		}
-		this.#mark("handler:end", status);
 		const byStatus =
 			status >= 500 ? new ScopeError(`The response has the status ${status}.`) : undefined;
 		if (byStatus !== undefined) handler.fail(byStatus);
@@ -269,7 +282,10 @@ export class Exchange {
 		status: number,
 		byStatus: ScopeError | undefined,
 	): Promise<void> {
-		const { outcome, rejected } = await ended(this.handler as Scope, closing); // endHandler closes it
+		const handler = this.handler as Scope; // endHandler closes it
+		const notice = setTimeout(() => this.report(waits(handler)), patience);
+		const { outcome, rejected } = await ended(handler, closing);
+		clearTimeout(notice);
 		const hasFailed = outcome.type === "failure";
 		// a failure that was declared in good order, by a status or by fail(), leaves the response as it is
 		if (hasFailed && rejected && !Object.is(outcome.error, byStatus)) throw outcome.error;
@@ -471,6 +487,26 @@ function closedEarly(): ScopeIncompleteError {
 	return new ScopeIncompleteError(
 		'The handler closed its "handler" scope itself: its resources were rolled back, and the response is sent all the same. Leave that to requestScope(), or call complete() before.',
 		{ scope: "handler" },
+	);
+}
+
+/** How long a response waits for its handler's scope before somebody is told, in milliseconds. */
+const patience = 10_000;
+
+/** Says what keeps a response from being sent: for ever, if that waits for the response in turn. */
+function waits(handler: Scope): ScopeError {
+	const { resources, children, running } = handler.inspect();
+	const tasks = running - children.length;
+	const what = [
+		...children.map(({ name }) => `the scope "${name}"`),
+		...resources
+			.filter(({ state }) => state === "releasing")
+			.map(({ name }) => `the release of ${name}`),
+		...(tasks > 0 ? [`${tasks} running task(s)`] : []),
+	];
+	return new ScopeError(
+		`The response has waited ${patience / 1000} s for its "handler" scope to close, which waits for ${what.join(", ")}. If that waits for the response in turn, as for its "finish", both wait until the client goes: don't await the response in a scope, task or setup of the handler's.`,
+		{ scope: handler.name },
 	);
 }
 

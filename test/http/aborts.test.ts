@@ -1,11 +1,11 @@
 import { describe, expect, it } from "vitest";
 import { AcquireAbortedError, currentScope, use } from "../../src/index.ts";
 import { gate } from "../support.ts";
-import { bare, eventually, kits, plain, route, stage, textOf, where } from "./kits.ts";
+import { bare, eventually, plain, route, stage, streamKits, textOf, where } from "./kits.ts";
 
 const GONE = "The client closed the connection before the response was complete.";
 
-describe.each(kits)("clients that leave $name", (kit) => {
+describe.each(streamKits)("clients that leave $name", (kit) => {
 	const scene = stage(kit);
 	const { sent } = kit;
 
@@ -69,13 +69,14 @@ describe.each(kits)("clients that leave $name", (kit) => {
 		const ends = {
 			express: [expect.stringMatching(/^-H \S/), expect.stringMatching(/^-R \S/)],
 			koa: ["-H", "-R"], // which doesn't begin with it
-			hono: ["-H", `-R ${GONE}`],
+			// elsewhere a Response doesn't say whether it is made of a stream or of a text, which is complete
+			hono: ["-H", kit.name.startsWith("hono-response on") ? "-R" : `-R ${GONE}`],
 		}[kit.framework];
 		expect(log.filter((line) => /^[-+]/.test(line))).toEqual(["+R", "+H", ...ends]);
 		// who pipes by hand when all is over, and doesn't wait for it, isn't waited for either
 		if (kit.framework !== "hono") return;
 		expect(log).toContain("finally");
-		expect(log.indexOf("finally")).toBeLessThan(log.indexOf(`-R ${GONE}`));
+		expect(log.indexOf("finally")).toBeLessThan(log.findIndex((line) => line.startsWith("-R")));
 	});
 
 	it("before the answer: the resources get what the handler throws later", async () => {

@@ -1,9 +1,10 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { once } from "node:events";
-import { createServer } from "node:http";
+import { createServer, get } from "node:http";
 import { Readable } from "node:stream";
+import { finished } from "node:stream/promises";
 import express, { type RequestHandler } from "express";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { handler, releaseErrors, requestScope } from "../../src/express.ts";
 import { currentScope, openScope, resource, use, withScope } from "../../src/index.ts";
 import { gate } from "../support.ts";
@@ -32,6 +33,7 @@ function stage(fails: boolean) {
 	return {
 		log,
 		reported,
+		root,
 		Tx,
 		app,
 		async get(): Promise<[status: number, body: string]> {
@@ -137,6 +139,61 @@ describe("on Express, the handler's scope ends with the head of the response", (
 			expect(log).toEqual(["head 200"]);
 		},
 	);
+});
+
+describe("a response that waits for what waits for the response", () => {
+	let scene: ReturnType<typeof stage>;
+	afterEach(() => {
+		vi.useRealTimers();
+		return scene.close();
+	});
+
+	it("is reported after ten seconds, and released when the client goes", async () => {
+		vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+		scene = stage(false);
+		const { app, log, Tx, reported, root } = scene;
+		const over = gate();
+		app.use((_req, res, next) => {
+			const tenant = withScope({ name: "tenant" }, async () => {
+				next();
+				await finished(res);
+			});
+			void tenant.catch(() => log.push("over")).then(() => over.open());
+		});
+		app.get(
+			"/",
+			handler({ tx: Tx }, (_values, _req, res) => res.send("sent")),
+		);
+		const server = app.listen(0, "127.0.0.1");
+		await once(server, "listening");
+		const { port } = server.address() as { port: number };
+		const request = get({ port, host: "127.0.0.1" }).on("error", () => {});
+		const handlers = () => root.inspect().children.flatMap(({ children }) => children);
+		while (handlers()[0]?.state !== "closing") await new Promise(setImmediate);
+		vi.advanceTimersByTime(9999);
+		expect(reported).toEqual([]);
+		vi.advanceTimersByTime(1);
+		expect(reported).toMatchObject([{ code: "YS_ERR_SCOPE", scope: "handler" }]);
+		expect(String(reported[0])).toContain('which waits for the scope "tenant". If');
+		request.destroy();
+		await over.promise;
+		await new Promise((resolve) => server.close(resolve));
+		while (handlers().length > 0) await new Promise(setImmediate);
+		expect(log).toEqual(["over", "COMMIT", "committed"]); // the handler had answered
+	});
+
+	it("isn't where a release takes its time, which the clock sees end", async () => {
+		vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+		scene = stage(false);
+		const { app, Tx, get, reported } = scene;
+		app.get(
+			"/",
+			handler({ tx: Tx }, (_values, _req, res) => res.send("sent")),
+		);
+		expect(await get()).toEqual([200, "sent"]);
+		vi.advanceTimersByTime(20_000);
+		expect(reported).toEqual([]);
+	});
 });
 
 describe("a handler that closes its own scope", () => {

@@ -1,6 +1,6 @@
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { afterEach, describe, expect, it } from "vitest";
-import type { MarkEvent } from "../../src/index.ts";
+import { currentScope, type MarkEvent } from "../../src/index.ts";
 import { gate } from "../support.ts";
 import { bare, eventually, httpError, kits, route, stage } from "./kits.ts";
 import { ownServer } from "./server.ts";
@@ -42,6 +42,25 @@ describe.skipIf(ownServer !== undefined).each(kits)("marks on $name", (kit) => {
 			"sent",
 			"request response:end",
 			"-R",
+		]);
+	});
+
+	it("tell of a request whose handler closes its own scope", async () => {
+		const { log, open } = scene();
+		marksIn(log);
+		const site = await open({
+			"/": bare(async () => {
+				await currentScope().disposeAsync();
+				return { json: 1 };
+			}),
+		});
+		await (await site.fetch("/")).text();
+		await site.idle();
+		expect(log.filter((line) => line.startsWith("request"))).toEqual([
+			"request handler:start",
+			"request handler:end 200",
+			"request response:start 200",
+			"request response:end",
 		]);
 	});
 

@@ -5,10 +5,19 @@ import type { AddressInfo } from "node:net";
 import { getRequestListener } from "@hono/node-server";
 import { Hono } from "hono";
 import { HTTPException } from "hono/http-exception";
-import { stream, streamSSE, streamText } from "hono/streaming";
+import { stream as ownStream } from "hono/streaming";
 import { Hono as OldestHono } from "hono-oldest";
 import { describe, expect, it } from "vitest";
-import { HttpContext, HttpRequest, handler, releaseErrors, requestScope } from "../../src/hono.ts";
+import {
+	HttpContext,
+	HttpRequest,
+	handler,
+	releaseErrors,
+	requestScope,
+	stream,
+	streamSSE,
+	streamText,
+} from "../../src/hono.ts";
 import { currentScope, resource, use } from "../../src/index.ts";
 import { gate, ticks } from "../support.ts";
 import {
@@ -415,14 +424,49 @@ describe("Hono's app.request(), on every runtime", () => {
 		}
 	});
 
-	it("hears of a stream helper's error by scope.fail()", async () => {
+	it("makes what a stream helper's callback throws the request's failure", async () => {
+		const its = scene();
+		const server = new Hono();
+		server.use(scoped(its));
+		const helpers = { stream, streamText, streamSSE };
+		for (const [path, helper] of Object.entries(helpers)) {
+			server.get(
+				`/${path}`,
+				handler({ r: its.R }, (_values, c) =>
+					helper(
+						c,
+						async () => {
+							throw new Error(`${path} half-way`);
+						},
+						async (error) => void its.log.push(`told ${error.message}`),
+					),
+				),
+			);
+		}
+		for (const path of Object.keys(helpers)) {
+			expect(await (await server.request(`/${path}`)).text()).toBe(
+				path === "streamSSE" ? `event: error\ndata: ${path} half-way\n\n` : "",
+			);
+			await eventually(() => expect(its.log).toHaveLength(3));
+			expect(its.log.splice(0)).toEqual(["+R", `told ${path} half-way`, `-R ${path} half-way`]);
+		}
+	});
+
+	it("refuses a stream helper outside of a request scope", async () => {
+		const server = new Hono();
+		server.get("/", (c) => stream(c, async () => {}));
+		server.onError((error, c) => c.text((error as { code?: string }).code ?? "none"));
+		expect(await (await server.request("/")).text()).toBe("YS_ERR_NO_SCOPE");
+	});
+
+	it("hears of the error of Hono's own stream helpers by scope.fail()", async () => {
 		const its = scene();
 		const server = new Hono();
 		server.use(scoped(its));
 		server.get(
 			"/",
 			handler({ r: its.R }, (_values, c) =>
-				stream(
+				ownStream(
 					c,
 					async () => {
 						throw new Error("half-way");
@@ -540,31 +584,37 @@ describe("Hono on @hono/node-server", () => {
 		expect(its.log).toContain("aborted in GET /");
 	});
 
-	it("counts a client that leaves as a failure for bodies it doesn't know of, too", async () => {
+	it("waits for a stream helper's callback that goes on when the client has gone", async () => {
 		const its = scene();
-		async function* chunks() {
-			for (;;) {
-				yield "x".repeat(1024);
-				await new Promise(setImmediate);
-			}
-		}
+		const work = gate();
 		const server = new Hono();
-		server.use(scoped(its));
+		server.use(scoped(its, 1000));
 		server.get(
 			"/",
-			handler({ r: its.R }, () => new Response(webStreamOf(chunks()))),
+			handler({ r: its.R }, (_values, c) =>
+				streamSSE(c, async (writer) => {
+					await writer.writeSSE({ data: "first" });
+					await new Promise<void>((resolve) => writer.onAbort(resolve));
+					await work.promise;
+					its.log.push(`done in ${where()}`);
+				}),
+			),
 		);
 		const site = await its.serve(getRequestListener(server.fetch));
 		const client = site.connect();
 		client.get("/");
-		await client.until("xxx");
+		await client.until("first");
 		client.leave();
 		await eventually(() => expect(its.log).toContain("gone"));
+		for (let i = 0; i < 5; i++) await new Promise(setImmediate);
+		expect(its.log).toEqual(["+R", "head 200", "gone"]);
+		work.open();
 		await its.idle();
 		expect(its.log).toEqual([
 			"+R",
 			"head 200",
 			"gone",
+			"done in GET /",
 			"-R The client closed the connection before the response was complete.",
 		]);
 	});

@@ -350,10 +350,10 @@ function koaKit(name: string, Koa: typeof Koa3, web: boolean): Kit {
 }
 
 /** On the runtime's own server where there is one: the responses that @hono/node-server makes are only good for itself. */
-function honoKit(name: string, App: typeof Hono): Kit {
+function honoKit(name: string, App: typeof Hono, send = sendBody): Kit {
 	const common = { framework: "hono", web: true, direct: false } as const;
 	if (ownServer === undefined) {
-		const create: Kit["create"] = (plan) => getRequestListener(honoApp(plan, App).fetch);
+		const create: Kit["create"] = (plan) => getRequestListener(honoApp(plan, App, send).fetch);
 		return { ...common, ...nodeServer, name, create };
 	}
 	return {
@@ -362,12 +362,35 @@ function honoKit(name: string, App: typeof Hono): Kit {
 		server: ownServer,
 		sent: ownServer === "Bun.serve" ? [] : ["sent"],
 		cut: ownServer === "Bun.serve" ? [] : ["sent"],
-		create: (plan) => honoApp(plan, App),
+		create: (plan) => honoApp(plan, App, send),
 	};
 }
 
+/** How a Hono route sends what it has piece by piece. */
+type SendStream = (
+	c: HonoContext,
+	chunks: AsyncIterable<string>,
+	headers?: Record<string, string>,
+) => Response;
+
+const sendBody: SendStream = (c, chunks, headers) => c.body(webStreamOf(chunks), 200, headers);
+
+const sendResponse: SendStream = (_c, chunks, headers = {}) =>
+	new Response(webStreamOf(chunks), { headers });
+
+/** The helper ends nothing by itself: who writes looks whether anybody still reads. */
+const sendByHelper: SendStream = (c, chunks, headers = {}) => {
+	for (const [name, value] of Object.entries(headers)) c.header(name, value);
+	return forHono.stream(c, async (writer) => {
+		for await (const chunk of chunks) {
+			await writer.write(chunk);
+			if (writer.aborted) break;
+		}
+	});
+};
+
 /** A Hono app, which needs no server. */
-function honoApp(plan: Plan, App: typeof Hono = Hono): Hono {
+function honoApp(plan: Plan, App: typeof Hono = Hono, sendStream = sendBody): Hono {
 	const send = (c: HonoContext, reply: Reply): Response | undefined => {
 		if ("json" in reply)
 			return c.json(
@@ -375,7 +398,7 @@ function honoApp(plan: Plan, App: typeof Hono = Hono): Hono {
 				(reply.status ?? 200) as ContentfulStatusCode,
 				reply.headers,
 			);
-		if ("chunks" in reply) return c.body(webStreamOf(reply.chunks), 200, reply.headers);
+		if ("chunks" in reply) return sendStream(c, reply.chunks, reply.headers);
 		if ("node" in reply) return c.body(Readable.toWeb(reply.node) as ReadableStream<Uint8Array>);
 		if ("web" in reply) return c.body(reply.web);
 		if ("redirect" in reply) return c.redirect(reply.redirect, 302 as RedirectStatusCode);
@@ -452,6 +475,13 @@ export const kits: readonly Kit[] = [
 	koaKit("koa2-oldest", Koa2Oldest, false),
 	honoKit("hono", Hono),
 	honoKit("hono-oldest", OldestHono),
+];
+
+/** The same, and Hono's other ways to send a stream. */
+export const streamKits: readonly Kit[] = [
+	...kits,
+	honoKit("hono-response", Hono, sendResponse),
+	honoKit("hono-helper", Hono, sendByHelper),
 ];
 
 /** A running server. */
