@@ -185,13 +185,17 @@ export function replacementsOf(bindings: readonly Binding[]): Replacement[] {
 			`Expected \`bindings\` to be an array, got ${kindOf(bindings)}.`,
 		);
 	}
-	// map() would leave holes
-	return Array.from(bindings, (binding) => {
-		if (binding instanceof Replacement) return binding;
-		throw new InvalidArgumentError(
-			`Expected bindings made by provide() or override(), got ${kindOf(binding)}.`,
-		);
-	});
+	const replacements: Replacement[] = [];
+	// map() would leave holes, Array.from() takes ten times as long
+	for (const binding of bindings) {
+		if (!(binding instanceof Replacement)) {
+			throw new InvalidArgumentError(
+				`Expected bindings made by provide() or override(), got ${kindOf(binding)}.`,
+			);
+		}
+		replacements.push(binding);
+	}
+	return replacements;
 }
 
 /** What is wrong with something in a resource's place, as a rule. */
