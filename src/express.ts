@@ -10,7 +10,6 @@ import {
 	attachments,
 	Exchange,
 	foreignCaller,
-	inject,
 	isEcho,
 	missingMiddleware,
 	type RequestScopeOptions,
@@ -231,7 +230,7 @@ export function handler(...args: unknown[]): unknown {
 			return;
 		}
 		transaction.exchange
-			.work(() => inject(route, [req, res, next], transaction.exchange))
+			.handle(route, req, res, next)
 			.catch((error) => deliver(transaction, error, next));
 	};
 }

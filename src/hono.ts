@@ -28,7 +28,6 @@ import {
 	attachments,
 	Exchange,
 	foreignCaller,
-	inject,
 	missingMiddleware,
 	type RequestScopeOptions,
 	requestDefaults,
@@ -358,7 +357,7 @@ export function handler(...args: unknown[]): Handler {
 		const exchange = exchanges.get(c);
 		if (exchange === undefined) throw missingMiddleware("hono");
 		try {
-			return (await exchange.work(() => inject(route, [c, next], exchange))) as Response; // the overloads say so
+			return (await exchange.handle(route, c, next)) as Response; // the overloads say so
 		} catch (error) {
 			throw asError((await exchange.fail(error)).error);
 		}

@@ -223,7 +223,28 @@ export class Exchange {
 		try {
 			return await fn();
 		} finally {
-			if (--this.#working === 0) for (const tell of this.#onIdle?.splice(0) ?? []) tell();
+			this.#endWork();
+		}
+	}
+
+	#endWork(): void {
+		if (--this.#working > 0 || this.#onIdle === undefined) return;
+		for (const tell of this.#onIdle.splice(0)) tell();
+	}
+
+	/** Runs a route as {@link Exchange.work}: acquires its dependencies, and calls it with them and the framework's own arguments. */
+	handle(route: Route, ...args: readonly unknown[]): Promise<unknown> {
+		this.#working++;
+		return this.restore(() => this.#inject(route, args));
+	}
+
+	async #inject({ dependencies, fn }: Route, args: readonly unknown[]): Promise<unknown> {
+		try {
+			const values = dependencies === undefined ? [] : [await useAll(dependencies)];
+			if (fn !== goOn) this.request?.mark("handler:start");
+			return await fn(...values, ...args);
+		} finally {
+			this.#endWork();
 		}
 	}
 
@@ -542,17 +563,6 @@ export function routeOf(args: readonly unknown[]): Route {
 /** Calls `next`, which all frameworks pass last. */
 function goOn(...args: unknown[]): unknown {
 	return (args.at(-1) as () => unknown)();
-}
-
-/** Acquires a handler's dependencies, and calls it with them and the framework's own arguments. */
-export async function inject(
-	{ dependencies, fn }: Route,
-	args: readonly unknown[],
-	exchange: Exchange,
-): Promise<unknown> {
-	const values = dependencies === undefined ? [] : [await useAll(dependencies)];
-	if (fn !== goOn) exchange.request?.mark("handler:start");
-	return fn(...values, ...args);
 }
 
 /** Says that the middleware is missing. */

@@ -20,7 +20,6 @@ import {
 	attachments,
 	Exchange,
 	foreignCaller,
-	inject,
 	isEcho,
 	missingMiddleware,
 	type RequestScopeOptions,
@@ -255,7 +254,7 @@ export function handler(...args: unknown[]): Middleware {
 		const exchange = exchanges.get(ctx.req);
 		if (exchange === undefined) throw missingMiddleware("koa");
 		try {
-			await exchange.work(() => inject(route, [ctx, next], exchange));
+			await exchange.handle(route, ctx, next);
 		} catch (error) {
 			throw truthyError((await exchange.fail(error)).error);
 		}

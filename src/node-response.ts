@@ -95,8 +95,11 @@ export function watchSources(
 		sources.set(source, over);
 	});
 	return {
-		over: () =>
-			[...sources].filter(([source]) => source.destroyed && !source.closed).map(([, over]) => over),
+		over() {
+			const all: Promise<void>[] = [];
+			for (const [source, over] of sources) if (source.destroyed && !source.closed) all.push(over);
+			return all;
+		},
 		drop: () => {
 			const dropped = [...sources];
 			sources.clear();

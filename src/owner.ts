@@ -289,11 +289,15 @@ export class Owner implements Linked {
 		this.#waiters ??= new Set();
 		const waiters = this.#waiters;
 		const first = new Promise((resolve, reject) => {
+			const refuse = (error: unknown) => {
+				first.catch(ignore); // not before: it costs as much as all the rest
+				reject(error);
+			};
 			// another scope, if this one has been moved
 			const giveUp = (by: Owner) => {
 				instance.waiting--;
 				instance.deserted = true;
-				reject(by.acquireAborted(instance));
+				refuse(by.acquireAborted(instance));
 			};
 			waiters.add(giveUp);
 			const settle =
@@ -302,9 +306,8 @@ export class Owner implements Linked {
 					waiters.delete(giveUp);
 					pass(result);
 				};
-			instance.promise.then(settle(resolve), settle(reject));
+			instance.promise.then(settle(resolve), settle(refuse));
 		});
-		first.catch(ignore);
 		return first;
 	}
 
