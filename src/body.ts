@@ -1,5 +1,6 @@
 import { AsyncResource } from "node:async_hooks";
 import type { Readable } from "node:stream";
+import { setMethod } from "./method.ts";
 
 /** What to tell of a body that is read piece by piece. */
 export interface BodyEvents {
@@ -22,9 +23,9 @@ export function bindNodeStream(stream: Readable): void {
 	for (const name of ["_read", "_destroy"] as const) {
 		const method = stream[name] as ((...args: unknown[]) => void) | undefined;
 		if (typeof method !== "function") continue;
-		stream[name] = function bound(this: Readable, ...args: unknown[]) {
+		setMethod(stream, name, function bound(this: Readable, ...args: unknown[]) {
 			context.runInAsyncScope(method, this, ...args);
-		};
+		});
 	}
 }
 

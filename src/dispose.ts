@@ -2,6 +2,7 @@ import { close } from "./close.ts";
 import { ScopeError } from "./errors.ts";
 import { frames, type Visitor, visitorIn } from "./frame.ts";
 import { ignore } from "./instance.ts";
+import { setMethod } from "./method.ts";
 import { isWithin, type Owner } from "./owner.ts";
 
 export function disposeHeld(owner: Owner): Promise<void> {
@@ -15,11 +16,11 @@ export function disposeHeld(owner: Owner): Promise<void> {
 	// it settles in the tick in which the last release ends, as TC39 says
 	const { onFinish } = owner;
 	const closed = new Promise<void>((resolve, reject) => {
-		owner.onFinish = () => {
+		setMethod(owner, "onFinish", () => {
 			onFinish?.();
 			if (owner.failure?.isNews) reject(owner.failure.combined());
 			else resolve();
-		};
+		});
 	});
 	// where nothing of the user's runs, the context makes no difference
 	if (owner.isEmpty) void close(owner);

@@ -41,6 +41,7 @@ import {
 	token,
 	type Values,
 } from "./index.ts";
+import { setMethod } from "./method.ts";
 import { bindEnd, isBodyHeader, onResponseOver } from "./node-response.ts";
 
 export type { RequestScopeOptions } from "./http.ts";
@@ -203,10 +204,10 @@ class Delivery {
 		const target = c as unknown as Record<"body" | "newResponse", (...args: unknown[]) => unknown>; // the body comes first
 		for (const name of ["body", "newResponse"] as const) {
 			const method = target[name];
-			target[name] = (data, ...rest) => {
+			setMethod(target, name, (data, ...rest) => {
 				if (!(data instanceof ReadableStream)) return method.call(c, data, ...rest);
 				return method.call(c, this.#bind(data), ...rest);
-			};
+			});
 		}
 	}
 

@@ -3,6 +3,8 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { Readable } from "node:stream";
 
+import { setMethod } from "./method.ts";
+
 /** Before Node 24 and on Deno, a queued response gets no `close` when the client goes; its socket does. */
 const needsSocket =
 	"Deno" in globalThis || Number(globalThis.process?.versions?.node?.split(".")[0] ?? 24) < 24;
@@ -45,20 +47,20 @@ function callbacksOf(socket: Socket): Set<() => void> {
 /** Calls `callback` with the status when the head of a response is about to be sent. */
 export function onHead(res: ServerResponse, callback: (status: number) => void): void {
 	const writeHead = res.writeHead as AnyFunction;
-	res.writeHead = function onHead(status: number, ...rest: unknown[]) {
+	setMethod(res, "writeHead", (status: number, ...rest: unknown[]) => {
 		callback(status);
 		return writeHead.call(res, status, ...rest) as typeof res;
-	};
+	});
 }
 
 /** When a client goes, its socket emits, and knows nothing of the request: `run` restores what listeners may expect. */
 export function bindEnd(emitter: EventEmitter, run: <R>(fn: () => R) => R): void {
 	const { emit } = emitter;
-	emitter.emit = function emitBound(event, ...args) {
-		return event === "close" || event === "finish"
+	setMethod(emitter, "emit", (event: string | symbol, ...args: unknown[]) =>
+		event === "close" || event === "finish"
 			? run(() => emit.call(emitter, event, ...args))
-			: emit.call(emitter, event, ...args);
-	};
+			: emit.call(emitter, event, ...args),
+	);
 }
 
 /** The streams that are piped into a response. */
@@ -206,20 +208,23 @@ export function holdResponse(
 	const send = (name: Operation, args: unknown[]) =>
 		(below.get(name) as AnyFunction).apply(res, args);
 
+	const shadow = (name: "headersSent" | "writableEnded", value: boolean) =>
+		Object.defineProperty(res, name, { configurable: true, value });
 	const hold = () => {
 		state = "held";
 		answered = { statusCode: res.statusCode, statusMessage: res.statusMessage };
-		Object.defineProperty(res, "headersSent", { configurable: true, get: () => true });
-		Object.defineProperty(res, "writableEnded", { configurable: true, get: () => ended });
+		// values: with getters, V8 makes a hidden class for each response, and keeps it until the next full collection
+		shadow("headersSent", true);
+		shadow("writableEnded", false);
 		for (const name of headerSetters) {
 			if (typeof target[name] !== "function") continue;
 			guarded.set(name, Object.getOwnPropertyDescriptor(res, name));
 			const setter = target[name];
-			target[name] = (...args) => {
+			setMethod(target, name, (...args) => {
 				const [header] = args as [string | Map<string, unknown>];
 				refuseBodyHeaders(typeof header === "string" ? [header] : header.keys());
 				return setter.apply(res, args);
-			};
+			});
 		}
 		Promise.resolve(before()).then(replay, drop);
 	};
@@ -260,7 +265,7 @@ export function holdResponse(
 		for (const { args } of dropped) refuse(args);
 		// a pipeline destroys what it writes to, but the connection is needed for another answer
 		guarded.set("destroy", Object.getOwnPropertyDescriptor(res, "destroy"));
-		res.destroy = () => res;
+		setMethod(res, "destroy", () => res);
 		// what waits for the response to go on, or to end
 		process.nextTick(() => {
 			if (state !== "dropped") return;
@@ -339,6 +344,7 @@ export function holdResponse(
 			implicitHead();
 			if (!ended) {
 				ended = true;
+				shadow("writableEnded", true);
 				queue.push({ name: "end", args });
 			}
 			return res;

@@ -29,6 +29,7 @@ import type {
 	TaskEvent,
 	TracedEvent,
 } from "./index.ts";
+import { setMethod } from "./method.ts";
 
 /** The options of {@link instrument}. */
 export interface InstrumentOptions {
@@ -149,10 +150,10 @@ function tracing(provider: Pick<TracerProvider, "getTracer">): Listener[] {
 	/** Makes `span` the active one in what is about to run. */
 	const enclose = (event: TracedEvent, span: Span) => {
 		const { around } = event;
-		event.around = (fn) => {
+		setMethod(event, "around", (fn) => {
 			const inside = trace.setSpan(context.active(), span);
 			return context.with(inside, around === undefined ? fn : () => around(fn));
-		};
+		});
 	};
 
 	const end = (event: TracedEvent, span: Span | undefined) => {

@@ -322,8 +322,9 @@ export class Owner implements Linked {
 			return;
 		}
 		signal.addEventListener("abort", onAbort, { once: true });
+		const unlisten = () => signal.removeEventListener("abort", onAbort);
 		this.#listened = signal;
-		this.#unlisten = () => signal.removeEventListener("abort", onAbort);
+		this.#unlisten = unlisten; // see setMethod()
 	}
 
 	/** The instance that everybody in this scope shares. */
