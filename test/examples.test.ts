@@ -1,5 +1,6 @@
 import { spawnSync } from "node:child_process";
 import { globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
 import { beforeAll, describe, expect, it } from "vitest";
 
@@ -43,4 +44,15 @@ describe("documentation examples", () => {
 	it.each(all)("$name runs", async ({ file }) => {
 		await import(/* @vite-ignore */ file);
 	});
+});
+
+/** Fences that show a whole file of docs/examples: its path is their first line. */
+const shown = globSync("docs/guide/*.md", { cwd: root }).flatMap((guide) =>
+	[...readFileSync(root + guide, "utf8").matchAll(/^```\w+\n\/\/ (\S+\.ts)\n([\s\S]*?)^```/gm)].map(
+		([, path = "", code = ""]) => ({ guide: basename(guide), path, code }),
+	),
+);
+
+it.each(shown)("$guide shows $path as it is", ({ path, code }) => {
+	expect(code).toBe(readFileSync(`${root}docs/examples/${path}`, "utf8"));
 });
