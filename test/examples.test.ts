@@ -10,9 +10,8 @@ const out = `${root}test/generated`;
 /** Every ```ts fence of the README, the guides and the doc comments, as a module of its own. */
 function examples(): Array<{ name: string; file: string; code: string }> {
 	const found = [];
-	for (const path of globSync(["README.md", "docs/**/*.md", "src/**/*.ts"], { cwd: root })) {
+	for (const path of globSync(["README.md", "docs/{,guide/}*.md", "src/**/*.ts"], { cwd: root })) {
 		const source = path.replaceAll("\\", "/");
-		if (source.startsWith("docs/api/")) continue;
 		const text = readFileSync(root + source, "utf8").replaceAll(/^[ \t]*\*( |$)/gm, "");
 		for (const match of text.matchAll(/^```ts\n([\s\S]*?)^```/gm)) {
 			const line = text.slice(0, match.index).split("\n").length;

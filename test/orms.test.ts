@@ -1,3 +1,5 @@
+import { sql } from "drizzle-orm";
+import { drizzle as drizzleOn } from "drizzle-orm/node-postgres";
 import { Hono } from "hono";
 import type { PoolConfig } from "pg";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
@@ -8,7 +10,7 @@ import * as kysely from "../docs/examples/orms/kysely.ts";
 import { freePort } from "../docs/examples/shop/postgres.ts";
 import { database, PRODUCTS } from "../docs/examples/shop/schema.ts";
 import * as plain from "../docs/examples/transaction/orders.ts";
-import { Database, Pool } from "../docs/examples/transaction/transaction.ts";
+import { Database, Pool, Tx } from "../docs/examples/transaction/transaction.ts";
 import { rejection } from "./support.ts";
 
 const suite = openScope({ name: "suite", lifetime: "process" });
@@ -151,4 +153,21 @@ describe.each(Object.entries(repositories))("a transaction of %s", (_name, Order
 		);
 		expect((error as Error).cause ?? error).toMatchObject({ code: "ECONNREFUSED" });
 	});
+});
+
+it("a transaction of pg is shared with Drizzle", async () => {
+	const app = openScope({ lifetime: "app", bindings: [provide(Database, config)] });
+	const count = async () => (await (await app.use(Pool)).query("SELECT FROM orders")).rowCount;
+	const failure = new Error("out of stock");
+	const failing = withScope({ parent: app, lifetime: "handler" }, async () => {
+		const orders = await use(plain.Orders);
+		await orders.place("ada", 1);
+		const db = drizzleOn({ client: await use(Tx) });
+		const { rowCount } = await db.execute(sql`SELECT FROM orders`);
+		expect([rowCount, await count()]).toEqual([1, 0]);
+		throw failure;
+	});
+	expect(await rejection(failing)).toBe(failure);
+	expect(await count()).toBe(0);
+	await app.disposeAsync();
 });
