@@ -155,19 +155,51 @@ describe.each(Object.entries(repositories))("a transaction of %s", (_name, Order
 	});
 });
 
-it("a transaction of pg is shared with Drizzle", async () => {
-	const app = openScope({ lifetime: "app", bindings: [provide(Database, config)] });
-	const count = async () => (await (await app.use(Pool)).query("SELECT FROM orders")).rowCount;
-	const failure = new Error("out of stock");
-	const failing = withScope({ parent: app, lifetime: "handler" }, async () => {
-		const orders = await use(plain.Orders);
-		await orders.place("ada", 1);
-		const db = drizzleOn({ client: await use(Tx) });
-		const { rowCount } = await db.execute(sql`SELECT FROM orders`);
-		expect([rowCount, await count()]).toEqual([1, 0]);
-		throw failure;
+describe("beside the repository", () => {
+	let app: Scope;
+	beforeEach(() => {
+		app = openScope({ lifetime: "app", bindings: [provide(Database, config)] });
 	});
-	expect(await rejection(failing)).toBe(failure);
-	expect(await count()).toBe(0);
-	await app.disposeAsync();
+	afterEach(async () => {
+		const pool = await app.use(Pool);
+		await pool.query("TRUNCATE orders");
+		await app.disposeAsync();
+	});
+	const handle = <R>(fn: () => R) => withScope({ parent: app, lifetime: "handler" }, fn);
+	const count = async () => (await (await app.use(Pool)).query("SELECT FROM orders")).rowCount;
+
+	it("Drizzle has savepoints: what fails in one may be caught", async () => {
+		await handle(async () => {
+			const [orders, tx] = [await use(drizzle.Orders), await use(drizzle.Tx)];
+			await orders.place("ada", 1);
+			const error = await rejection(tx.transaction(() => orders.place("bob", 2 ** 40)));
+			expect((error as Error).cause).toMatchObject({ code: "22003" });
+		});
+		expect(await count()).toBe(1);
+	});
+
+	it("Kysely has savepoints: what fails after one may be caught", async () => {
+		await handle(async () => {
+			const [orders, tx] = [await use(kysely.Orders), await use(kysely.Tx)];
+			await orders.place("ada", 1);
+			const inner = await tx.savepoint("bob").execute();
+			expect(await rejection(orders.place("bob", 2 ** 40))).toMatchObject({ code: "22003" });
+			await inner.rollbackToSavepoint("bob").execute();
+		});
+		expect(await count()).toBe(1);
+	});
+
+	it("Drizzle may share the transaction of pg", async () => {
+		const failure = new Error("out of stock");
+		const failing = handle(async () => {
+			const orders = await use(plain.Orders);
+			await orders.place("ada", 1);
+			const db = drizzleOn({ client: await use(Tx) });
+			const { rowCount } = await db.execute(sql`SELECT FROM orders`);
+			expect([rowCount, await count()]).toEqual([1, 0]);
+			throw failure;
+		});
+		expect(await rejection(failing)).toBe(failure);
+		expect(await count()).toBe(0);
+	});
 });

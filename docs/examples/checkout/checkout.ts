@@ -8,7 +8,7 @@ import { Redis } from "./resources.ts";
 export const Customer = token<string>("Customer");
 
 /** The customer's cart, taken out of Redis: whoever clicks twice finds it once. If the order fails, it comes back. */
-export const Cart = resource(
+const Cart = resource(
 	{ redis: Redis, customer: Customer },
 	async function* Cart({ redis, customer }, { scope }) {
 		const [cart, taken] = [`cart:${customer}`, `cart:${customer}:taken`];

@@ -21,7 +21,7 @@ export const Pool = resource(
 );
 
 /** A connection for whoever asks: it lives as long as what uses it. */
-export const Connection = resource({ pool: Pool }, async function* Connection({ pool }) {
+const Connection = resource({ pool: Pool }, async function* Connection({ pool }) {
 	const client = await pool.connect();
 	try {
 		yield client;
