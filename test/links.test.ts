@@ -37,6 +37,21 @@ it.each(pages)("the links of %s lead somewhere", (page) => {
 	expect(broken).toEqual([]);
 });
 
+it("recipes can be copied without the demo's shop", () => {
+	const files = globSync("docs/examples/{[!s]*,shutdown}/*.ts", { cwd: fileURLToPath(root) });
+	const bound = files.filter((file) =>
+		readFileSync(new URL(file.replaceAll("\\", "/"), root), "utf8").includes('"../shop/'),
+	);
+	expect(files.length).toBeGreaterThan(20);
+	// the one is an app that uses a recipe, the others ask only for the address of PostgreSQL
+	expect(bound.map((file) => file.replaceAll("\\", "/")).sort()).toEqual([
+		"docs/examples/testing/orders.node-test.ts",
+		"docs/examples/testing/orders.test.ts",
+		"docs/examples/testing/temporary.ts",
+		"docs/examples/websockets/orders.ts",
+	]);
+});
+
 it("each guide can be reached from the README", () => {
 	const links = textOf(new URL("README.md", root));
 	const guides = pages.filter((page) => page.startsWith("docs/guide/"));
