@@ -3,9 +3,18 @@ import { drizzle as drizzleOn } from "drizzle-orm/node-postgres";
 import { Hono } from "hono";
 import type { PoolConfig } from "pg";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { openScope, provide, type Resource, type Scope, use, withScope } from "yieldscope";
+import {
+	openScope,
+	provide,
+	type Resource,
+	resource,
+	type Scope,
+	use,
+	withScope,
+} from "yieldscope";
 import { handler, releaseErrors, requestScope } from "yieldscope/hono";
 import * as drizzle from "../docs/examples/orms/drizzle.ts";
+import { fromCallback } from "../docs/examples/orms/from-callback.ts";
 import * as kysely from "../docs/examples/orms/kysely.ts";
 import { freePort } from "../docs/examples/shop/postgres.ts";
 import { database, PRODUCTS } from "../docs/examples/shop/schema.ts";
@@ -202,4 +211,10 @@ describe("beside the repository", () => {
 		expect(await rejection(failing)).toBe(failure);
 		expect(await count()).toBe(0);
 	});
+});
+
+it("a callback that is never called is an error", async () => {
+	const Silent = resource(() => fromCallback(async () => {}), { name: "Silent" });
+	const error = await rejection(withScope(() => use(Silent)));
+	expect(error).toMatchObject({ message: "The callback was not called" });
 });

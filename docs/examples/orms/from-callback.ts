@@ -17,7 +17,8 @@ export async function* fromCallback<T>(
 			resolve(value);
 			return work;
 		});
-		done.catch(reject); // it has failed before there was a value
+		// what comes after the value changes nothing here
+		done.then(() => reject(new Error("The callback was not called")), reject);
 	});
 	try {
 		yield value;
