@@ -3,7 +3,7 @@ import { Hono } from "hono";
 import createError from "http-errors";
 import type { Redis as Client } from "ioredis";
 import type pg from "pg";
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { openScope, provide, type Scope } from "yieldscope";
 import { handler, releaseErrors, requestScope } from "yieldscope/hono";
 import { Checkout, Customer } from "../docs/examples/checkout/checkout.ts";
@@ -78,9 +78,11 @@ describe.skipIf(!runs)("PostgreSQL, Redis and a queue at once", () => {
 		return response.status;
 	}
 
+	const idle = () => vi.waitFor(() => expect(app.inspect().children).toEqual([]), 5_000);
+
 	/** What all three have. */
 	async function state() {
-		while (app.inspect().children.length > 0) await new Promise(setImmediate);
+		await idle();
 		const orders = await pool.query(
 			"SELECT customer || ' ' || product AS text FROM orders ORDER BY id",
 		);
@@ -131,6 +133,19 @@ describe.skipIf(!runs)("PostgreSQL, Redis and a queue at once", () => {
 			carts: [],
 			mails: ["confirmation to ada"],
 		});
+	});
+
+	it("keeps in the outbox what the queue doesn't take", async () => {
+		await fill("ada", 1);
+		await redis.config("SET", "maxmemory", 1); // it takes nothing any more
+		expect(await checkOut("ada")).toBe(201);
+		await idle();
+		expect(reported.splice(0)).toMatchObject([{ message: expect.stringContaining("OOM") }]);
+		await redis.config("SET", "maxmemory", 0);
+		const before = { orders: ["ada 1"], carts: [] };
+		expect(await state()).toEqual({ ...before, outbox: 1, mails: [] });
+		await app.run(relay);
+		expect(await state()).toEqual({ ...before, outbox: 0, mails: ["confirmation to ada"] });
 	});
 
 	it("hands over what a killed process has left, and no job twice", async () => {
