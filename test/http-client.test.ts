@@ -5,7 +5,7 @@ import { getRequestListener } from "@hono/node-server";
 import { Hono } from "hono";
 import createError from "http-errors";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { openScope, provide, type Scope } from "yieldscope";
+import { openScope, provide, resource, type Scope } from "yieldscope";
 import { handler, releaseErrors, requestScope } from "yieldscope/hono";
 import { Connections, Warehouse, WarehouseUrl } from "../docs/examples/http-client/warehouse.ts";
 import { gate, rejection } from "./support.ts";
@@ -52,6 +52,19 @@ describe.skipIf(!onNode)("a client of another service", () => {
 				return c.json({ ordered: products }, 201);
 			}),
 		);
+		const Tx = resource(
+			async function* Tx() {
+				yield;
+				throw createError(409, "COMMIT failed");
+			},
+			{ lifetime: "handler" },
+		);
+		routes.post(
+			"/commit",
+			handler({ warehouse: Warehouse, tx: Tx }, async ({ warehouse }, c) =>
+				c.text(await warehouse.reserve(1), 201),
+			),
+		);
 		routes.onError(
 			releaseErrors((error, c) => {
 				thrown = error;
@@ -91,6 +104,12 @@ describe.skipIf(!onNode)("a client of another service", () => {
 	it("gives back what it has reserved when the handler fails, before that is answered", async () => {
 		expect(await order([1, 13])).toEqual([422, { message: "No 13, please" }]);
 		expect(log).toEqual(["PUT", "PUT", "DELETE", "DELETE", "error handler"]);
+	});
+
+	it("gives back what it has reserved when what was used after it can't commit", async () => {
+		const response = await fetch(`${urlOf(shop)}/commit`, { method: "POST" });
+		expect([response.status, await response.json()]).toEqual([409, { message: "COMMIT failed" }]);
+		expect(log).toEqual(["PUT", "DELETE", "error handler"]);
 	});
 
 	it("gives back what was asked for when the service refuses a part of it", async () => {
