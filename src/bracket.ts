@@ -45,7 +45,7 @@ async function work<R>(owner: Owner, fn: (scope: Scope) => R): Promise<Awaited<R
 	throw error;
 }
 
-/** Whether whoever started a scope's work has let go of it, as is to be thought while the parent closes. */
-function isLeftAlone({ detached, parent }: Owner): boolean {
-	return detached || (parent !== undefined && parent.state !== "open");
+/** Whether whoever started a scope's work has let go of it, as is to be thought while the parent closes, but of a task. */
+function isLeftAlone({ detached, parent, task }: Owner): boolean {
+	return detached || (parent !== undefined && parent.state !== "open" && task?.pending !== true);
 }

@@ -1,5 +1,6 @@
 import { spawnSync } from "node:child_process";
 import { globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
 import { beforeAll, describe, expect, it } from "vitest";
 
@@ -9,9 +10,8 @@ const out = `${root}test/generated`;
 /** Every ```ts fence of the README, the guides and the doc comments, as a module of its own. */
 function examples(): Array<{ name: string; file: string; code: string }> {
 	const found = [];
-	for (const path of globSync(["README.md", "docs/**/*.md", "src/**/*.ts"], { cwd: root })) {
+	for (const path of globSync(["README.md", "docs/{,guide/}*.md", "src/**/*.ts"], { cwd: root })) {
 		const source = path.replaceAll("\\", "/");
-		if (source.startsWith("docs/api/")) continue;
 		const text = readFileSync(root + source, "utf8").replaceAll(/^[ \t]*\*( |$)/gm, "");
 		for (const match of text.matchAll(/^```ts\n([\s\S]*?)^```/gm)) {
 			const line = text.slice(0, match.index).split("\n").length;
@@ -43,4 +43,15 @@ describe("documentation examples", () => {
 	it.each(all)("$name runs", async ({ file }) => {
 		await import(/* @vite-ignore */ file);
 	});
+});
+
+/** Fences that show a whole file of docs/examples: its path is their first line. */
+const shown = globSync("docs/guide/*.md", { cwd: root }).flatMap((guide) =>
+	[...readFileSync(root + guide, "utf8").matchAll(/^```\w+\n\/\/ (\S+\.ts)\n([\s\S]*?)^```/gm)].map(
+		([, path = "", code = ""]) => ({ guide: basename(guide), path, code }),
+	),
+);
+
+it.each(shown)("$guide shows $path as it is", ({ path, code }) => {
+	expect(code).toBe(readFileSync(`${root}docs/examples/${path}`, "utf8"));
 });

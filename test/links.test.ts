@@ -19,9 +19,9 @@ function anchorsOf(file: URL): string[] {
 	);
 }
 
-const pages = globSync(["*.md", "docs/**/*.md"], { cwd: fileURLToPath(root) })
-	.map((page) => page.replaceAll("\\", "/"))
-	.filter((page) => !page.startsWith("docs/api/"));
+const pages = globSync(["*.md", "docs/*.md", "docs/guide/*.md"], { cwd: fileURLToPath(root) }).map(
+	(page) => page.replaceAll("\\", "/"),
+);
 
 it.each(pages)("the links of %s lead somewhere", (page) => {
 	const file = new URL(page, root);
@@ -35,6 +35,21 @@ it.each(pages)("the links of %s lead somewhere", (page) => {
 			return !existsSync(target) || (anchor !== "" && !anchorsOf(target).includes(anchor));
 		});
 	expect(broken).toEqual([]);
+});
+
+it("recipes can be copied without the demo's shop", () => {
+	const files = globSync("docs/examples/{[!s]*,shutdown}/*.ts", { cwd: fileURLToPath(root) });
+	const bound = files.filter((file) =>
+		readFileSync(new URL(file.replaceAll("\\", "/"), root), "utf8").includes('"../shop/'),
+	);
+	expect(files.length).toBeGreaterThan(20);
+	// the one is an app that uses a recipe, the others ask only for the address of PostgreSQL
+	expect(bound.map((file) => file.replaceAll("\\", "/")).sort()).toEqual([
+		"docs/examples/testing/orders.node-test.ts",
+		"docs/examples/testing/orders.test.ts",
+		"docs/examples/testing/temporary.ts",
+		"docs/examples/websockets/orders.ts",
+	]);
 });
 
 it("each guide can be reached from the README", () => {

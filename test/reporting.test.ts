@@ -367,6 +367,26 @@ describe("rule 23: onReleaseError", () => {
 		expect(log).toEqual([["work", failure]]);
 	});
 
+	it.each(["spawn", "after"] as const)(
+		"doesn't get again what a child of %s work has thrown to it while the parent closes",
+		async (kind) => {
+			const log: [string, unknown][] = [];
+			const until = gate();
+			const child = () => withScope(() => until.promise);
+			const caught = () => child().catch(() => {});
+			const running = [child, caught].map((work) =>
+				withScope(reporting(log, "work"), (scope) => {
+					void scope[kind](work);
+				}),
+			) as [Promise<void>, Promise<void>];
+			await ticks();
+			until.fail(failure);
+			expect(await rejection(running[0])).toBe(failure);
+			await running[1];
+			expect(log).toEqual([]);
+		},
+	);
+
 	it("doesn't get what a child was told by fail() while its parent closes: who said so has it", async () => {
 		const log: [string, unknown][] = [];
 		const until = gate();

@@ -1,17 +1,22 @@
+import { subscribe } from "node:diagnostics_channel";
 import closeWithGrace from "close-with-grace";
-import { openScope, provide, use } from "yieldscope";
+import { type MarkEvent, openScope, provide, use } from "yieldscope";
 import { schedule } from "../../docs/examples/cron/schedule.ts";
-import { Database, Logger, Tx } from "../../docs/examples/shop/resources.ts";
+import { Database, Tx } from "../../docs/examples/transaction/transaction.ts";
+import { printResources } from "../print-resources.ts";
 
 const [database = "", product] = process.argv.slice(2);
 const print = (line: string) => void process.stdout.write(`${line}\n`);
 
+printResources((line, job) => print(`${job} ${line}`));
+subscribe("yieldscope:mark", (message) => {
+	const { scope, name } = message as MarkEvent;
+	print(`${scope.name} ${name}`);
+});
+
 const app = openScope({
 	lifetime: "app",
-	bindings: [
-		provide(Database, JSON.parse(database)),
-		provide(Logger, (name, event) => print(`${name} ${event}`)),
-	],
+	bindings: [provide(Database, JSON.parse(database))],
 	onReleaseError: (error) => print(String(error)),
 });
 app.defer(() => print("closed"));

@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { provide, use, withScope } from "yieldscope";
 import { lock } from "../../docs/examples/lock/lock.ts";
-import { Database } from "../../docs/examples/shop/resources.ts";
+import { Database } from "../../docs/examples/transaction/transaction.ts";
 
 const [database = "", key = "", wait] = process.argv.slice(2);
 const print = (line: string) => void process.stdout.write(`${line}\n`);

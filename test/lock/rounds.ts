@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { openScope, provide, use, withScope } from "yieldscope";
 import { lock } from "../../docs/examples/lock/lock.ts";
-import { Database, Pool } from "../../docs/examples/shop/resources.ts";
+import { Database, Pool } from "../../docs/examples/transaction/transaction.ts";
 
 const [database = "", key = "", holder = ""] = process.argv.slice(2);
 

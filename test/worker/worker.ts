@@ -1,17 +1,21 @@
 import closeWithGrace from "close-with-grace";
+import type { PoolConfig } from "pg";
 import { currentScope, openScope, provide, use } from "yieldscope";
-import { Database, Logger, Tx } from "../../docs/examples/shop/resources.ts";
-import { workQueue } from "../../docs/examples/worker/work-queue.ts";
+import { Database, Tx } from "../../docs/examples/transaction/transaction.ts";
+import { BossSchema, workQueue } from "../../docs/examples/worker/work-queue.ts";
 import { Redis, workRedisQueue } from "../../docs/examples/worker/work-redis-queue.ts";
+import { printResources } from "../print-resources.ts";
 
 const [database = "", redis = "null"] = process.argv.slice(2);
+const config: PoolConfig = JSON.parse(database);
 const print = (line: string) => void process.stdout.write(`${line}\n`);
 
+printResources(print);
 const app = openScope({
 	lifetime: "app",
 	bindings: [
-		provide(Database, JSON.parse(database)),
-		provide(Logger, (_job, event) => print(event)),
+		provide(Database, config),
+		provide(BossSchema, `${config.application_name}_jobs`),
 		provide(Redis, JSON.parse(redis)),
 	],
 });

@@ -3,14 +3,11 @@
 // them, or none.
 import { createInterface } from "node:readline";
 import { provide, use } from "yieldscope";
-import { Database, Log, Tx } from "../shop/resources.ts";
+import { Database, Tx } from "../transaction/transaction.ts";
 import { main } from "./main.ts";
 
 const [connectionString = ""] = process.argv.slice(2);
-const bindings = [
-	provide(Database, { connectionString }),
-	provide(Log, (event) => console.error(event)),
-];
+const bindings = [provide(Database, { connectionString })];
 
 await main({ bindings }, async ({ signal }) => {
 	const tx = await use(Tx, { lifetime: "app" });

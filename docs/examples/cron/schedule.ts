@@ -1,7 +1,6 @@
 import { Cron } from "croner";
-import { type Scope, use } from "yieldscope";
+import { currentScope, type Scope, use } from "yieldscope";
 import { LockTakenError, lock } from "../lock/lock.ts";
-import { Log } from "../shop/resources.ts";
 import { runTask } from "../worker/run-task.ts";
 
 /**
@@ -23,8 +22,7 @@ export function schedule(
 				await use(Lock);
 			} catch (error) {
 				if (!(error instanceof LockTakenError)) throw error;
-				const log = await use(Log);
-				log("left out: the run before is still at work");
+				currentScope().mark("left out"); // the run before is still at work
 				return;
 			}
 			await run();

@@ -1,6 +1,6 @@
 import pg from "pg";
 import { type Resource, resource } from "yieldscope";
-import { Database } from "../shop/resources.ts";
+import { Database } from "../transaction/transaction.ts";
 
 /** Somebody else has the lock, and one wasn't to wait. */
 export class LockTakenError extends Error {

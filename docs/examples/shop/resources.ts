@@ -74,7 +74,8 @@ export const Tx = resource(
 		log("+ Tx: BEGIN");
 		try {
 			yield connection;
-			await connection.query("COMMIT");
+			const { command } = await connection.query("COMMIT");
+			if (command !== "COMMIT") throw new Error("A failed statement had ended the transaction");
 			log("- Tx: COMMIT");
 		} catch (error) {
 			await connection.query("ROLLBACK");

@@ -4,13 +4,19 @@ import { getRequestListener, type HttpBindings } from "@hono/node-server";
 import express, { type NextFunction, type Request, type Response } from "express";
 import { type Context, Hono } from "hono";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
+import createError from "http-errors";
 import Koa from "koa";
 import { provide, type Scope } from "yieldscope";
 import * as forExpress from "yieldscope/express";
 import * as forHono from "yieldscope/hono";
 import * as forKoa from "yieldscope/koa";
-import { problemOf } from "../shop/orders.ts";
 import { Incoming, type UploadedFile, Uploads } from "./upload.ts";
+
+/** What a client is told about an error. */
+function problemOf(error: unknown): { status: number; message: string } {
+	const { status, message } = createError.isHttpError(error) ? error : createError(500);
+	return { status, message };
+}
 
 /** What is done with the files; here, they are measured. */
 async function measure({ files }: { files: UploadedFile[] }): Promise<object> {

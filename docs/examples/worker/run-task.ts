@@ -1,5 +1,4 @@
-import { override, provide, resource, type Scope, token, withScope } from "yieldscope";
-import { Log, Logger } from "../shop/resources.ts";
+import { provide, type Scope, token, withScope } from "yieldscope";
 
 /** What a task's scope knows of the job at work. */
 export interface CurrentJob {
@@ -11,17 +10,9 @@ export interface CurrentJob {
 /** The job at work, in every task's scope. */
 export const CurrentJob = token<CurrentJob>("CurrentJob");
 
-/** The shop's log, for a task instead of a request. */
-const TaskLog = resource(
-	{ logger: Logger, job: CurrentJob },
-	({ logger, job }): Log =>
-		(event) =>
-			logger(job.id, event),
-	{ lifetime: "task" },
-);
-
 /** Does a job in a `"task"` scope of its own. */
 export function runTask<R>(app: Scope, job: CurrentJob, fn: () => R): Promise<Awaited<R>> {
-	const bindings = [provide(CurrentJob, job), override(Log, TaskLog)];
-	return withScope({ parent: app, lifetime: "task", bindings, signal: job.signal }, fn);
+	const { id: name, signal } = job;
+	const bindings = [provide(CurrentJob, job)];
+	return withScope({ parent: app, lifetime: "task", name, bindings, signal }, fn);
 }

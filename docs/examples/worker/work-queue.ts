@@ -1,14 +1,17 @@
 import { PgBoss } from "pg-boss";
 import { resource, type Scope, use } from "yieldscope";
-import { Database, Tx } from "../shop/resources.ts";
+import { Database, Tx } from "../transaction/transaction.ts";
 import { runTask } from "./run-task.ts";
 
-/** The queue, in the shop's database. */
+/** The schema that the queue's tables are in. */
+export const BossSchema = resource(() => "pgboss", { name: "BossSchema", lifetime: "app" });
+
+/** The queue, in the same database. */
 export const Boss = resource(
-	{ database: Database },
-	async function* Boss({ database }) {
-		const { connectionString = "", application_name = "" } = database;
-		const boss = new PgBoss({ connectionString, schema: `${application_name}_jobs` });
+	{ database: Database, schema: BossSchema },
+	async function* Boss({ database, schema }) {
+		const { connectionString = "" } = database;
+		const boss = new PgBoss({ connectionString, schema });
 		boss.on("error", console.error); // without a listener it would end the process
 		await boss.start();
 		try {

@@ -1,6 +1,6 @@
 import { type ConnectionOptions, Worker, type WorkerOptions } from "bullmq";
 import { type Scope, token, use } from "yieldscope";
-import { Tx } from "../shop/resources.ts";
+import { Tx } from "../transaction/transaction.ts";
 import { runTask } from "./run-task.ts";
 
 /** Where Redis is. Bound once, on the app's scope. */
