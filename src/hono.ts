@@ -133,7 +133,10 @@ export function requestScope(options: RequestScopeOptions<[c: Context]> = {}): M
 						if (told !== c.error) throw told;
 					} else if (!c.finalized) {
 						throw new Error("The handler returned no response. Return one, or await next().");
-					} else await exchange.endHandler(c.res.status);
+					} else {
+						const ending = exchange.endHandler(c.res.status);
+						if (ending !== undefined) await ending;
+					}
 				}
 			} catch (error) {
 				const { error: told } = await exchange.drop(error, delivery.drop(error));
@@ -287,7 +290,7 @@ class Delivery {
 	over(): void {
 		if (this.#isOver) return;
 		this.#isOver = true;
-		void this.#cancel(this.#unread());
+		if (this.#streams.length > 0) void this.#cancel(this.#unread());
 		const outgoing = this.#outgoing;
 		const isComplete = () =>
 			!this.#isCancelled && (outgoing?.headersSent ? outgoing.writableEnded : this.#isAnswered);

@@ -435,7 +435,8 @@ export class Exchange {
 			return failure === undefined || Object.is(told.error, failure.error) ? undefined : told;
 		}
 		try {
-			await this.endHandler(response.status());
+			const ending = this.endHandler(response.status());
+			if (ending !== undefined) await ending;
 		} catch (error) {
 			return this.fail(error);
 		}

@@ -150,7 +150,8 @@ export function requestScope(options: RequestScopeOptions<[ctx: Context]> = {}):
 				hasReturned = true;
 				const failed = followBody(ctx, exchange);
 				held?.disarm();
-				await exchange.endHandler(ctx.status);
+				const ending = exchange.endHandler(ctx.status);
+				if (ending !== undefined) await ending;
 				const error = failed[0] ?? (isNodeStream(ctx.body) ? ctx.body.errored : undefined);
 				if (error !== undefined && error !== null) throw error;
 				isAnswered = true;

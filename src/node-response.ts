@@ -47,20 +47,22 @@ function callbacksOf(socket: Socket): Set<() => void> {
 /** Calls `callback` with the status when the head of a response is about to be sent. */
 export function onHead(res: ServerResponse, callback: (status: number) => void): void {
 	const writeHead = res.writeHead as AnyFunction;
-	setMethod(res, "writeHead", (status: number, ...rest: unknown[]) => {
+	const onHead = (status: number, ...rest: unknown[]) => {
 		callback(status);
 		return writeHead.call(res, status, ...rest) as typeof res;
-	});
+	};
+	res.writeHead = onHead;
 }
 
 /** When a client goes, its socket emits, and knows nothing of the request: `run` restores what listeners may expect. */
 export function bindEnd(emitter: EventEmitter, run: <R>(fn: () => R) => R): void {
 	const { emit } = emitter;
-	setMethod(emitter, "emit", (event: string | symbol, ...args: unknown[]) =>
+	// setMethod() says why it isn't written where it is assigned; here it would take longer
+	const emitBound: typeof emit = (event, ...args) =>
 		event === "close" || event === "finish"
 			? run(() => emit.call(emitter, event, ...args))
-			: emit.call(emitter, event, ...args),
-	);
+			: emit.call(emitter, event, ...args);
+	emitter.emit = emitBound;
 }
 
 /** The streams that are piped into a response. */
