@@ -117,6 +117,12 @@ describe.runIf(isNode24)("the tarball, installed in an empty folder", { timeout:
 			const options = { module: "esnext", moduleResolution: "bundler", noEmit: true };
 			expect(await compile(compiler, sources, options)).toEqual([]);
 		});
+
+		it("needs no types of Node for the core", async () => {
+			const lib = ["es2022", "dom"]; // for AbortSignal
+			const options = { module: "nodenext", lib, types: [], noEmit: true };
+			expect(await compile(compiler, ["core.ts"], options)).toEqual([]);
+		});
 	});
 
 	describe("code that a compiler has lowered", () => {
