@@ -1,6 +1,7 @@
 import { globSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { expect, it } from "vitest";
+import { llms } from "../docs/site/llms.ts";
 
 const root = new URL("..", import.meta.url);
 const read = (file: string) => readFileSync(new URL(file, root), "utf8");
@@ -34,4 +35,12 @@ it("tests go by rules that are promised, each in a file that is named there", ()
 		return tested.length > 0 && !promises.includes(`](../../${file})`);
 	});
 	expect(unnamed).toEqual([]);
+});
+
+it("llms.txt is what `npm run docs` makes of the README, whose links and code are tested", () => {
+	const written = read("llms.txt");
+	expect(written).toBe(llms());
+	const links = [...written.matchAll(/\]\(\S+?\/main\/(\S+?)\)/g)].map(([, file = ""]) => file);
+	expect(links.length).toBeGreaterThan(20);
+	expect(links.filter((file) => !files(file).length)).toEqual([]);
 });

@@ -1,6 +1,8 @@
-import { relative } from "node:path";
+import { writeFileSync } from "node:fs";
+import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Comment, Converter, ReflectionKind, Renderer } from "typedoc";
+import { llms } from "./llms.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const isImage = (file) => /\.(?:png|svg)$/.test(file);
@@ -31,5 +33,9 @@ export function load(app) {
 			part.kind = "text";
 			part.text = `https://github.com/yieldscope/yieldscope/blob/main/${relative(root, file)}${anchor}`;
 		}
+	});
+
+	app.renderer.on(Renderer.EVENT_END, ({ outputDirectory }) => {
+		writeFileSync(join(outputDirectory, "llms.txt"), llms());
 	});
 }
