@@ -1,7 +1,8 @@
 import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 
 const repository = "https://github.com/yieldscope/yieldscope";
-const path = (file) => new URL(`../../${file}`, import.meta.url).pathname;
+const path = (file) => fileURLToPath(new URL(`../../${file}`, import.meta.url));
 const readme = readFileSync(path("README.md"), "utf8");
 
 /** @type {Partial<import("typedoc").TypeDocOptions>} */
