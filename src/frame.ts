@@ -8,7 +8,11 @@ export type Frame = Visitor | Visit;
 /** Somebody at work in their own scope. */
 export type Visitor = Owner | Instance | Task;
 
-/** The ambient frame. The one piece of module state that the engine has. */
+/**
+ * The ambient frame. The one piece of module state that the engine has.
+ *
+ * @internal - or the declarations would need Node's
+ */
 export const frames: AsyncLocalStorage<Frame> = new AsyncLocalStorage();
 
 /**

@@ -1,11 +1,8 @@
-import { execFileSync } from "node:child_process";
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readdirSync, readFileSync, rmSync } from "node:fs";
 import { basename, join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { copyRepository, root } from "./tarball.ts";
 
-const root = fileURLToPath(new URL("..", import.meta.url));
 const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
 const entries = ["express", "hono", "index", "inspector", "koa", "opentelemetry", "testing"];
 
@@ -28,15 +25,12 @@ it("is published with provenance, which only the release workflow can give", () 
 
 // npm belongs to Node
 describe.skipIf("Bun" in globalThis || "Deno" in globalThis)("the tarball", () => {
-	const copy = mkdtempSync(join(tmpdir(), "yieldscope-"));
-	const run = (...args: string[]) =>
-		execFileSync("npm", args, { cwd: copy, encoding: "utf8", stdio: "pipe" });
+	let copy: string;
+	let npm: (...args: readonly string[]) => string;
 
 	beforeAll(() => {
-		const left = new Set([".git", "node_modules", "dist", "generated", "api", "coverage"]);
-		cpSync(root, copy, { recursive: true, filter: (path) => !left.has(basename(path)) });
-		symlinkSync(join(root, "node_modules"), join(copy, "node_modules"), "junction");
-		run("run", "build");
+		({ copy, npm } = copyRepository());
+		npm("run", "build");
 	}, 120_000);
 
 	afterAll(() => rmSync(copy, { recursive: true, force: true }));
@@ -44,7 +38,7 @@ describe.skipIf("Bun" in globalThis || "Deno" in globalThis)("the tarball", () =
 	it("holds the build, its sources, and what one reads first; nothing else", {
 		timeout: 60_000,
 	}, () => {
-		const [pack] = JSON.parse(run("pack", "--dry-run", "--ignore-scripts", "--json"));
+		const [pack] = JSON.parse(npm("pack", "--dry-run", "--ignore-scripts", "--json"));
 		const files: string[] = pack.files.map((file: { path: string }) => file.path);
 		const isCode = (file: string) => /^dist\/.*\.js(?:\.map)?$/.test(file);
 		const sources = readdirSync(join(root, "src"), { recursive: true, encoding: "utf8" })

@@ -1,25 +1,19 @@
-import { existsSync, readFileSync } from "node:fs";
-import { type Browser, chromium, type Page } from "playwright-core";
+import { readFileSync } from "node:fs";
+import type { Browser, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { openScope, resource } from "../../src/index.ts";
+import { noChromium, openChromium } from "../chromium.ts";
 import { openShop, secret } from "./shop.ts";
 
 const onNode = !("Bun" in globalThis) && !("Deno" in globalThis);
-const executablePath = [process.env.CHROMIUM, "/usr/bin/chromium", "/usr/bin/google-chrome"].find(
-	(path) => path !== undefined && existsSync(path),
-);
 const contrast = readFileSync(new URL("contrast.js", import.meta.url), "utf8");
-// in CI a missing browser is an error
-const reason = executablePath || process.env.CI ? "" : " (skipped: no Chromium is installed)";
 
 type Shop = Awaited<ReturnType<typeof openShop>>;
 
-describe.skipIf(!onNode || reason !== "")(`the page, in Chromium${reason}`, () => {
+describe.skipIf(!onNode || noChromium !== "")(`the page, in Chromium${noChromium}`, () => {
 	let browser: Browser;
 	beforeAll(async () => {
-		if (executablePath === undefined)
-			throw new Error("There is no Chromium. Install it, or say in CHROMIUM where it is.");
-		browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
+		browser = await openChromium();
 	}, 60_000);
 	afterAll(() => browser?.close());
 

@@ -1,0 +1,41 @@
+import { writeFileSync } from "node:fs";
+import { join, relative } from "node:path";
+import { fileURLToPath } from "node:url";
+import { Comment, Converter, ReflectionKind, Renderer } from "typedoc";
+import { llms } from "./llms.ts";
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+const isImage = (file) => /\.(?:png|svg)$/.test(file);
+
+/**
+ * A plugin for TypeDoc. Pages are called as they call themselves, modules as they are imported, and links to files that
+ * are no pages lead to GitHub, where they are shown: TypeDoc would copy them, and a browser take a `.ts` for a video.
+ *
+ * @param {import("typedoc").Application} app
+ */
+export function load(app) {
+	app.converter.on(Converter.EVENT_CREATE_DOCUMENT, (_, page) => {
+		const [, heading] = /^# (.+)$/m.exec(Comment.combineDisplayParts(page.content)) ?? [];
+		page.name = heading?.replaceAll("`", "") ?? page.name;
+	});
+
+	app.renderer.on(Renderer.EVENT_BEGIN, ({ project }) => {
+		for (const module of project.getChildrenByKind(ReflectionKind.Module))
+			module.name = module.name === "index" ? "yieldscope" : `yieldscope/${module.name}`;
+
+		const { files } = project;
+		const pages = [project.readme, ...project.documents.map(({ content }) => content)];
+		for (const part of pages.flat()) {
+			if (part.kind !== "relative-link" || typeof part.target !== "number") continue;
+			const file = files.resolve(part.target, project);
+			if (typeof file !== "string" || isImage(file)) continue;
+			const anchor = part.targetAnchor ? `#${part.targetAnchor}` : "";
+			part.kind = "text";
+			part.text = `https://github.com/yieldscope/yieldscope/blob/main/${relative(root, file)}${anchor}`;
+		}
+	});
+
+	app.renderer.on(Renderer.EVENT_END, ({ outputDirectory }) => {
+		writeFileSync(join(outputDirectory, "llms.txt"), llms());
+	});
+}

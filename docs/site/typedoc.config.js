@@ -1,0 +1,53 @@
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+
+const repository = "https://github.com/yieldscope/yieldscope";
+const path = (file) => fileURLToPath(new URL(`../../${file}`, import.meta.url));
+const readme = readFileSync(path("README.md"), "utf8");
+
+/** @type {Partial<import("typedoc").TypeDocOptions>} */
+export default {
+	entryPoints: ["index", "express", "koa", "hono", "testing", "inspector", "opentelemetry"].map(
+		(entry) => path(`src/${entry}.ts`),
+	),
+	tsconfig: path("src/tsconfig.json"),
+	readme: path("README.md"),
+	// the pages that the README links at the start of a line, in its order
+	projectDocuments: [...readme.matchAll(/^- \[.+?\]\((\S+\.md)\)/gm)].map(([, page]) => path(page)),
+	out: path("docs/api"),
+	plugin: [path("docs/site/plugin.js")],
+
+	name: "yieldscope",
+	favicon: path("docs/site/favicon.svg"),
+	customCss: path("docs/site/style.css"),
+	headings: { readme: false },
+	navigationLinks: { GitHub: repository, npm: "https://www.npmjs.com/package/yieldscope" },
+	searchInDocuments: true,
+	customFooterHtml: `MIT licensed. <a href="${repository}/issues">Questions and bugs</a>.`,
+	hideGenerator: true,
+	highlightLanguages: ["bash", "javascript", "json", "python", "typescript"],
+	sortEntryPoints: false,
+	groupOrder: ["Documents", "Modules", "Constructors", "Functions", "Classes", "Variables", "*"],
+	sort: ["kind", "instance-first", "alphabetical-ignoring-documents"],
+	kindSortOrder: ["Document", "Module", "Function", "Class", "Interface", "TypeAlias", "Variable"],
+
+	disableGit: true,
+	sourceLinkTemplate: `${repository}/blob/{gitRevision}/src/{path}#L{line}`,
+	gitRevision: "main",
+	excludeExternals: true, // what errors inherit from Error
+	excludeInternal: true,
+	excludePrivate: true,
+	intentionallyNotExported: ["src/contextual.ts:Contextual", "src/contextual.ts:Uninferred"],
+	requiredToBeDocumented: [
+		"Class",
+		"Function",
+		"Interface",
+		"TypeAlias",
+		"Variable",
+		"Method",
+		"Property",
+		"Accessor",
+	],
+	validation: { notDocumented: true },
+	treatWarningsAsErrors: true,
+};

@@ -1,0 +1,197 @@
+import { execFileSync } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, globSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { extname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { Browser, BrowserContextOptions, Page } from "playwright-core";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { noChromium, openChromium } from "./chromium.ts";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const contrast = readFileSync(new URL("inspector/contrast.js", import.meta.url), "utf8");
+const types: Readonly<Record<string, string>> = {
+	".css": "text/css",
+	".html": "text/html",
+	".js": "text/javascript",
+	".png": "image/png",
+	".svg": "image/svg+xml",
+};
+const phone = { viewport: { width: 390, height: 844 } };
+
+// TypeDoc makes the same of it on all of them
+const isNode24 =
+	process.version.startsWith("v24.") && !("Bun" in globalThis || "Deno" in globalThis);
+
+describe.runIf(isNode24)("the site", { timeout: 60_000 }, () => {
+	let site: string;
+	let pages: readonly string[];
+	beforeAll(() => {
+		site = mkdtempSync(join(tmpdir(), "yieldscope-site-"));
+		const options = ["--options", "docs/site/typedoc.config.js", "--out", site];
+		execFileSync(process.execPath, ["node_modules/typedoc/bin/typedoc", ...options], {
+			cwd: root,
+			stdio: "pipe",
+		});
+		pages = globSync("**/*.html", { cwd: site });
+	}, 60_000);
+	afterAll(() => rmSync(site, { recursive: true, force: true }));
+
+	it("has no link that leads nowhere", () => {
+		const anchors = new Map<string, Set<string>>();
+		for (const page of pages) {
+			const html = readFileSync(join(site, page), "utf8");
+			anchors.set(
+				`/${page}`,
+				new Set([...html.matchAll(/ id="([^"]+)"/g)].map(([, id = ""]) => id)),
+			);
+		}
+		const broken = pages.flatMap((page) => {
+			const html = readFileSync(join(site, page), "utf8");
+			const links = [...html.matchAll(/ (?:href|src)="([^"]*)"/g)].map(([, link = ""]) => link);
+			return links
+				.filter((link) => !/^(?:https:|data:)/.test(link))
+				.filter((link) => {
+					const { pathname, hash } = new URL(link, `http://site/${page}`);
+					const target = decodeURIComponent(pathname);
+					const anchor = decodeURIComponent(hash.slice(1));
+					if (!existsSync(join(site, target))) return true;
+					return anchor !== "" && target.endsWith(".html") && !anchors.get(target)?.has(anchor);
+				})
+				.map((link) => `${page}: ${link}`);
+		});
+		expect(broken).toEqual([]);
+	});
+
+	it("shows on GitHub what is no page", () => {
+		expect(
+			globSync("media/*", { cwd: site }).filter((file) => !/\.(?:png|svg)$/.test(file)),
+		).toEqual([]);
+		const links = pages.flatMap((page) => {
+			const html = readFileSync(join(site, page), "utf8");
+			return [...html.matchAll(/yieldscope\/blob\/main\/([^"#]+)/g)].map(([, file = ""]) => file);
+		});
+		expect(links).toContain("docs/examples/shop/resources.ts");
+		const isOurs = (file: string) => !file.includes("..") && !file.includes("node_modules");
+		expect(links.filter((file) => !isOurs(file) || !existsSync(join(root, file)))).toEqual([]);
+	});
+
+	describe.skipIf(noChromium !== "")(`in Chromium${noChromium}`, () => {
+		let browser: Browser;
+		let server: Server;
+		let origin: string;
+		beforeAll(async () => {
+			browser = await openChromium();
+			server = createServer(async (req, res) => {
+				const { pathname } = new URL(req.url ?? "", "http://site");
+				const file = join(site, decodeURIComponent(pathname));
+				const body = await readFile(file).catch(() => undefined);
+				res.writeHead(body ? 200 : 404, { "content-type": types[extname(file)] ?? "text/plain" });
+				res.end(body);
+			});
+			server.listen(0, "127.0.0.1");
+			await once(server, "listening");
+			origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+		}, 60_000);
+		afterAll(async () => {
+			await browser?.close();
+			server?.close();
+		});
+
+		const complaints: string[] = [];
+		afterEach(() => expect(complaints.splice(0)).toEqual([]));
+
+		async function show(path: string, options: BrowserContextOptions = {}): Promise<Page> {
+			const page = await browser.newPage(options);
+			page.on("pageerror", (error) => complaints.push(`${path}: ${error}`));
+			page.on("console", (message) => {
+				if (message.type() === "error") complaints.push(`${path}: ${message.text()}`);
+			});
+			page.on("request", (request) => {
+				if (!request.url().startsWith(origin)) complaints.push(`${path} asks for ${request.url()}`);
+			});
+			await page.goto(`${origin}/${path}`);
+			return page;
+		}
+
+		it("fits on a phone, page by page", async () => {
+			const page = await show("index.html", { ...phone, javaScriptEnabled: false });
+			const wide = [];
+			const guides = pages.filter((path) => /^(?:documents|modules)\//.test(path));
+			const reference = ["Scope", "LifetimeError"].map((name) => `classes/index.${name}.html`);
+			for (const path of ["index.html", "functions/index.family.html", ...guides, ...reference]) {
+				await page.goto(`${origin}/${path}`);
+				const width = await page.evaluate<number>("document.documentElement.scrollWidth");
+				if (width > phone.viewport.width) wide.push(`${path}: ${width}`);
+			}
+			expect(wide).toEqual([]);
+			await page.close();
+		});
+
+		it("lists the guides first, in the order in which the README has them", async () => {
+			const page = await show("index.html");
+			const titles = page.locator(".tsd-navigation a[href*='documents/']");
+			await titles.first().waitFor();
+			const readme = readFileSync(join(root, "README.md"), "utf8");
+			const files = [...readme.matchAll(/^- \[.+?\]\((\S+\.md)\)/gm)].map(([, file = ""]) => file);
+			const heading = (file: string) =>
+				/^# (.+)$/m.exec(readFileSync(join(root, file), "utf8"))?.[1]?.replaceAll("`", "");
+			expect(await titles.allTextContents()).toEqual(files.map(heading));
+			const modules = page.locator(".tsd-navigation a[href*='modules/']:not([href*='#'])");
+			expect(await modules.allTextContents()).toEqual([
+				"yieldscope",
+				...["express", "koa", "hono", "testing", "inspector", "opentelemetry"],
+			]);
+			await page.close();
+		});
+
+		it("finds functions by name, and guides by what they say", async () => {
+			const page = await show("index.html");
+			const results = page.locator("#tsd-search-results a");
+			const find = async (text: string) => {
+				await page.keyboard.press("/");
+				await page.locator("#tsd-search-input").fill(text);
+				await results.first().waitFor();
+				return results.evaluateAll((all) => all.map((each) => each.textContent.trim()));
+			};
+			expect((await find("openScopeSync"))[0]).toBe("yieldscope.openScopeSync");
+			await page.keyboard.press("Escape");
+			await page.reload();
+			expect(await find("thenable")).toContain("What goes wrong?");
+			await results.getByText("What goes wrong?").click();
+			await page.getByRole("heading", { name: "What goes wrong?" }).waitFor();
+			await page.close();
+		});
+
+		it.each(["light", "dark"] as const)("can be read in %s mode", async (colorScheme) => {
+			for (const path of [
+				"index.html",
+				"documents/What_goes_wrong_.html",
+				"classes/index.Scope.html",
+			]) {
+				const page = await show(path, { colorScheme });
+				const back = await page.evaluate("getComputedStyle(document.body).backgroundColor");
+				expect(back).toBe(colorScheme === "dark" ? "rgb(43, 46, 51)" : "rgb(242, 244, 248)");
+				const { faint } = await page.evaluate<{ faint: string[] }>(contrast);
+				expect([path, ...faint]).toEqual([path]);
+				await page.close();
+			}
+		});
+
+		it("keeps lines of code in one piece, and colours them", async () => {
+			const page = await show("documents/What_goes_wrong_.html", phone);
+			const [style, colours] = await page.evaluate<[object, number]>(`(() => {
+				const code = document.querySelector("pre");
+				const { overflowX, whiteSpace, tabSize } = getComputedStyle(code);
+				const colours = [...code.querySelectorAll("span")].map((each) => getComputedStyle(each).color);
+				return [{ overflowX, whiteSpace, tabSize }, new Set(colours).size];
+			})()`);
+			expect(style).toEqual({ overflowX: "auto", whiteSpace: "pre", tabSize: "2" });
+			expect(colours).toBeGreaterThan(4);
+			await page.close();
+		});
+	});
+});
