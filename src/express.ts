@@ -27,11 +27,11 @@ import {
 } from "./index.ts";
 import {
 	bindEnd,
+	followResponse,
 	type HeldResponse,
 	holdResponse,
 	onHead,
-	onResponseOver,
-	watchSources,
+	Sources,
 } from "./node-response.ts";
 
 export type { RequestScopeOptions } from "./http.ts";
@@ -139,14 +139,18 @@ export function requestScope(
 				() => exchange.endHandler(res.statusCode),
 				(error, reopen) => {
 					exchange.abandon(error);
-					exchange.addBody(sources.drop());
+					dropSources();
 					void deliver(transaction, error, req.next ?? next, () => {
-						exchange.addBody(sources.drop()); // of a handler that went on
+						dropSources(); // of a handler that went on
 						reopen();
 					});
 				},
 			);
 			warnOfMissing(req);
+		};
+		let sources: Sources | undefined;
+		const dropSources = () => {
+			if (sources !== undefined) exchange.addBody(sources.drop());
 		};
 		const run = <R>(fn: () => R) => exchange.restore(fn);
 		// what begins after that is the request's
@@ -154,14 +158,19 @@ export function requestScope(
 			if (!exchange.hasFailed) exchange.endHandler(status)?.catch(() => {}); // who holds the response back has it
 		});
 		bindEnd(req, run);
-		bindEnd(res, run);
-		const sources = watchSources(res, (error) => exchange.failBody(error), fail);
-		onResponseOver(req, res, () => {
-			if (!res.writableFinished) exchange.abandon();
-			for (const over of sources.over()) exchange.addBody(over);
-			void exchange
-				.end({ status: () => res.statusCode, isComplete: () => res.writableEnded })
-				.then((late) => late && exchange.report(late.error));
+		followResponse(req, res, {
+			run,
+			onPipe(source) {
+				sources ??= new Sources(res, (error) => exchange.failBody(error), fail);
+				sources.add(source);
+			},
+			onOver() {
+				if (!res.writableFinished) exchange.abandon();
+				if (sources !== undefined) exchange.addBody(sources.over());
+				void exchange
+					.end({ status: () => res.statusCode, isComplete: () => res.writableEnded })
+					.then((late) => late && exchange.report(late.error));
+			},
 		});
 		exchange.run(next);
 	};

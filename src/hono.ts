@@ -42,7 +42,7 @@ import {
 	type Values,
 } from "./index.ts";
 import { setMethod } from "./method.ts";
-import { bindEnd, isBodyHeader, onResponseOver } from "./node-response.ts";
+import { followResponse, isBodyHeader } from "./node-response.ts";
 
 export type { RequestScopeOptions } from "./http.ts";
 
@@ -57,7 +57,7 @@ const exchanges = attachments<Exchange>();
 
 /** What the runtimes put into `c.env`: `outgoing` by Node's server, `completed` by Deno's. */
 interface RuntimeEnv {
-	readonly incoming?: Parameters<typeof onResponseOver>[0];
+	readonly incoming?: Parameters<typeof followResponse>[0];
 	readonly outgoing?: ServerResponse;
 	readonly completed?: Promise<unknown>;
 }
@@ -168,14 +168,16 @@ class Delivery {
 		const { incoming, outgoing, completed } = (c.env ?? {}) as RuntimeEnv;
 		if (typeof outgoing?.once === "function") {
 			this.#outgoing = outgoing;
-			bindEnd(outgoing, (fn) => exchange.restore(fn));
-			// soon after that the server ends a response that was cut short
-			outgoing.once("close", () => {
-				this.#isCancelled ||= outgoing.headersSent && !outgoing.writableEnded;
-			});
-			onResponseOver(incoming, outgoing, () => {
-				if (!outgoing.writableFinished) exchange.abandon();
-				this.over();
+			followResponse(incoming, outgoing, {
+				run: (fn) => exchange.restore(fn),
+				// soon after that the server ends a response that was cut short
+				onClose: () => {
+					this.#isCancelled ||= outgoing.headersSent && !outgoing.writableEnded;
+				},
+				onOver: () => {
+					if (!outgoing.writableFinished) exchange.abandon();
+					this.over();
+				},
 			});
 			return;
 		}

@@ -30,12 +30,12 @@ import {
 import { type Dependencies, provide, type Resource, token, type Values } from "./index.ts";
 import {
 	bindEnd,
+	followResponse,
 	type HeldResponse,
 	holdResponse,
 	isBodyHeader,
-	onResponseOver,
+	Sources,
 	streamOver,
-	watchSources,
 } from "./node-response.ts";
 
 export type { RequestScopeOptions } from "./http.ts";
@@ -108,8 +108,12 @@ export function requestScope(options: RequestScopeOptions<[ctx: Context]> = {}):
 			hasReturned = true;
 			reopen = open;
 			exchange.abandon(error);
-			exchange.addBody(sources.drop());
+			dropSources();
 			stopWaiting(error);
+		};
+		let sources: Sources | undefined;
+		const dropSources = () => {
+			if (sources !== undefined) exchange.addBody(sources.drop());
 		};
 		const bindings = [
 			provide(HttpContext, ctx),
@@ -130,15 +134,20 @@ export function requestScope(options: RequestScopeOptions<[ctx: Context]> = {}):
 		let isAnswered = false;
 		const run = <R>(fn: () => R) => exchange.restore(fn);
 		bindEnd(req, run);
-		bindEnd(res, run);
-		const sources = watchSources(res, (error) => exchange.failBody(error));
-		onResponseOver(req, res, () => {
-			if (!res.writableFinished) exchange.abandon();
-			for (const over of sources.over()) exchange.addBody(over);
-			const isComplete = () => (res.headersSent ? res.writableEnded : isAnswered);
-			void exchange
-				.end({ status: () => ctx.status, isComplete })
-				.then((late) => late && emitError(ctx, exchange, late.error));
+		followResponse(req, res, {
+			run,
+			onPipe(source) {
+				sources ??= new Sources(res, (error) => exchange.failBody(error));
+				sources.add(source);
+			},
+			onOver() {
+				if (!res.writableFinished) exchange.abandon();
+				if (sources !== undefined) exchange.addBody(sources.over());
+				const isComplete = () => (res.headersSent ? res.writableEnded : isAnswered);
+				void exchange
+					.end({ status: () => ctx.status, isComplete })
+					.then((late) => late && emitError(ctx, exchange, late.error));
+			},
 		});
 		await exchange.work(async () => {
 			const working = next();
@@ -159,7 +168,7 @@ export function requestScope(options: RequestScopeOptions<[ctx: Context]> = {}):
 				dropBody(ctx.body, error);
 				working.catch((later) => isEcho(later, error) || exchange.report(later));
 				const told = truthyError((await exchange.drop(error, working)).error);
-				exchange.addBody(sources.drop()); // of a handler that went on
+				dropSources(); // of a handler that went on
 				reopen();
 				if (hasReturned && !ctx.headerSent) dropResponse(ctx, held);
 				// Koa leaves a response hanging whose head is sent

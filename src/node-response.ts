@@ -10,24 +10,45 @@ const needsSocket =
 	"Deno" in globalThis || Number(globalThis.process?.versions?.node?.split(".")[0] ?? 24) < 24;
 const bySocket = new WeakMap<Socket, Set<() => void>>();
 
-/** Calls `callback` once, when the response is over: completely sent, or never to be. */
-export function onResponseOver(
+/** What is to be known of a response that a handler gives. */
+export interface ResponseEvents {
+	/** Restores the async context that listeners of its end may expect: the socket, which tells of it, knows nothing of the request. */
+	run<R>(fn: () => R): R;
+	/** A stream is piped into it. */
+	onPipe?(source: Readable): void;
+	/** It is closed, which the server has yet to learn. */
+	onClose?(): void;
+	/** It is over: completely sent, or never to be. Called once. */
+	onOver(): void;
+}
+
+/** Follows a response by what it emits: the listeners would take longer. */
+export function followResponse(
 	req: Pick<IncomingMessage, "socket"> | undefined,
 	res: ServerResponse,
-	callback: () => void,
+	events: ResponseEvents,
 ): void {
 	const callbacks = needsSocket && req?.socket ? callbacksOf(req.socket) : undefined;
-	let over = false;
-	const fire = () => {
-		if (over) return;
-		over = true;
-		callbacks?.delete(fire);
+	let isOver = false;
+	const end = () => {
+		if (isOver) return;
+		isOver = true;
+		callbacks?.delete(end);
 		// the body's own cleanup, which an abort starts, and what waits for the `close` come after it
-		setImmediate(callback);
+		setImmediate(() => events.onOver());
 	};
-	callbacks?.add(fire);
-	res.once("close", fire);
-	if (res.destroyed || res.closed) fire();
+	callbacks?.add(end);
+	bindEnd(
+		res,
+		(fn) => events.run(fn),
+		(event, argument) => {
+			if (event === "close") {
+				events.onClose?.();
+				end();
+			} else if (event === "pipe") events.onPipe?.(argument as Readable);
+		},
+	);
+	if (res.destroyed || res.closed) end();
 }
 
 /** One listener for a socket, not one for each request that comes over it. */
@@ -54,63 +75,78 @@ export function onHead(res: ServerResponse, callback: (status: number) => void):
 	res.writeHead = onHead;
 }
 
-/** When a client goes, its socket emits, and knows nothing of the request: `run` restores what listeners may expect. */
-export function bindEnd(emitter: EventEmitter, run: <R>(fn: () => R) => R): void {
+/**
+ * When a client goes, its socket emits, and knows nothing of the request: `run` restores what listeners may expect.
+ *
+ * @param onEmit - Told of each event before the listeners.
+ */
+export function bindEnd(
+	emitter: EventEmitter,
+	run: <R>(fn: () => R) => R,
+	onEmit?: (event: string | symbol, argument: unknown) => void,
+): void {
 	const { emit } = emitter;
 	// setMethod() says why it isn't written where it is assigned; here it would take longer
-	const emitBound: typeof emit = (event, ...args) =>
-		event === "close" || event === "finish"
+	const emitBound: typeof emit = (event, ...args) => {
+		onEmit?.(event, args[0]);
+		return event === "close" || event === "finish"
 			? run(() => emit.call(emitter, event, ...args))
 			: emit.call(emitter, event, ...args);
+	};
 	emitter.emit = emitBound;
 }
 
-/** The streams that are piped into a response. */
-export interface Sources {
+/** The streams that are piped into a response. One that fails cuts the connection, as a pipeline does. */
+export class Sources {
+	readonly #res: ServerResponse;
+	readonly #onError: (error: unknown) => void;
+	readonly #onUnsent: (error: unknown) => void;
+	readonly #streams = new Map<Readable, Promise<void>>();
+
+	/** @param onUnsent - Given the error of one that fails while nothing has been sent, and nobody else listens to it. */
+	constructor(
+		res: ServerResponse,
+		onError: (error: unknown) => void,
+		onUnsent: (error: unknown) => void = () => res.destroy(),
+	) {
+		this.#res = res;
+		this.#onError = onError;
+		this.#onUnsent = onUnsent;
+	}
+
+	add(source: Readable): void {
+		if (this.#streams.has(source)) return;
+		const res = this.#res;
+		const over = streamOver(source, (error) => {
+			if (!this.#streams.has(source)) return;
+			this.#onError(error);
+			if (res.writableEnded) return;
+			if (res.headersSent) res.destroy();
+			else if (source.listenerCount("error") === 1) this.#onUnsent(error);
+		});
+		this.#streams.set(source, over);
+	}
+
 	/**
-	 * When the own cleanup of each that has been destroyed is done. A bare `pipe()` leaves its source alone when the
+	 * Settles when the own cleanup of each that has been destroyed is done. A bare `pipe()` leaves its source alone when the
 	 * client goes: there is nothing to wait for.
 	 */
-	over(): Promise<void>[];
+	over(): Promise<unknown> {
+		const ending = [...this.#streams].filter(([source]) => source.destroyed && !source.closed);
+		return Promise.all(ending.map(([, over]) => over));
+	}
+
 	/**
 	 * Ends them, and keeps what they still have from an answer that isn't theirs.
 	 *
 	 * @returns Settles when the own cleanup of each is done.
 	 */
-	drop(): Promise<unknown>;
-}
-
-/** Follows the streams that are piped into a response. One that fails cuts the connection, as a pipeline does. */
-export function watchSources(
-	res: ServerResponse,
-	onError: (error: unknown) => void,
-	onUnsent: (error: unknown) => void = () => res.destroy(),
-): Sources {
-	const sources = new Map<Readable, Promise<void>>();
-	res.on("pipe", (source: Readable) => {
-		if (sources.has(source)) return;
-		const over = streamOver(source, (error) => {
-			if (!sources.has(source)) return;
-			onError(error);
-			if (res.writableEnded) return;
-			if (res.headersSent) res.destroy();
-			else if (source.listenerCount("error") === 1) onUnsent(error);
-		});
-		sources.set(source, over);
-	});
-	return {
-		over() {
-			const all: Promise<void>[] = [];
-			for (const [source, over] of sources) if (source.destroyed && !source.closed) all.push(over);
-			return all;
-		},
-		drop: () => {
-			const dropped = [...sources];
-			sources.clear();
-			for (const [source] of dropped) source.unpipe(res).destroy();
-			return Promise.all(dropped.map(([, over]) => over));
-		},
-	};
+	drop(): Promise<unknown> {
+		const dropped = [...this.#streams];
+		this.#streams.clear();
+		for (const [source] of dropped) source.unpipe(this.#res).destroy();
+		return Promise.all(dropped.map(([, over]) => over));
+	}
 }
 
 /** Resolves when a stream has closed; `onError` gets what made it fail, if that isn't the client's going. */
