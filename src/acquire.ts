@@ -1,7 +1,7 @@
 import { close } from "./close.ts";
 import { cycleError, refuseCycle, refuseRecursion } from "./cycle.ts";
 import { ScopeClosedError } from "./errors.ts";
-import { acquireTrace, publishSetup } from "./events.ts";
+import { type AcquireEvent, acquireEvent, acquireTrace, publishWait } from "./events.ts";
 import { type Frame, requesterOf } from "./frame.ts";
 import { type Acquisition, Instance, ignore } from "./instance.ts";
 import { locate } from "./locate.ts";
@@ -89,6 +89,7 @@ function find(
 			if (requester !== undefined) refuseCycle(shared, requester);
 			// in a sync scope only what is being called is pending
 			if (owner.sync) throw cycleError([target.name, target.name], owner);
+			publishWait(origin, shared, requester);
 		} else if (shared.state !== "ready") throw closedError(owner, target, frame);
 		if (requester !== undefined) depend(requester, shared);
 		return shared;
@@ -128,8 +129,13 @@ function depend(requester: Instance, target: Instance): void {
 
 /** Runs the setup in its owner's async context, whoever asks. */
 function begin(instance: Instance, origin: Owner): void {
-	const setup = acquireTrace.hasSubscribers ? publishSetup.bind(undefined, origin, start) : start;
+	if (acquireTrace.hasSubscribers) instance.event = acquireEvent(instance, origin);
+	const setup = instance.event === undefined ? start : startTraced;
 	instance.owner.enterContext(instance, setup, instance);
+}
+
+function startTraced(instance: Instance): void {
+	acquireTrace.run(instance.event as AcquireEvent, () => start(instance)); // begin has made it
 }
 
 function start(instance: Instance): void {

@@ -17,10 +17,10 @@ import type {
 } from "hono";
 import type { BlankInput, HandlerResponse } from "hono/types";
 import type { Contextual, Uninferred } from "#contextual";
+import { attachments } from "./attachments.ts";
 import { bindWebStream } from "./body.ts";
 import {
 	asError,
-	attachments,
 	Exchange,
 	foreignCaller,
 	inject,

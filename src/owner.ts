@@ -1,6 +1,6 @@
 import { AsyncResource } from "node:async_hooks";
 import { AcquireAbortedError, type ScopeIncompleteError } from "./errors.ts";
-import { publishClosing, publishError, scopeTrace } from "./events.ts";
+import { publishClosing, publishError, type ScopeEvent, type ScopeInfo } from "./events.ts";
 import { type Frame, frames, runInFrame, type Task, type Visitor, visitorIn } from "./frame.ts";
 import { Callback, type Entry, Instance, ignore } from "./instance.ts";
 import { type Linked, List } from "./list.ts";
@@ -67,6 +67,10 @@ export class Owner implements Linked {
 	busy = 0;
 	/** What its setups are given. */
 	setupContext: SetupContext | undefined;
+	/** What listeners know it by. */
+	info: ScopeInfo | undefined;
+	/** What they were told of its opening. */
+	event: ScopeEvent | undefined;
 	/** Work for when the work is done. */
 	afterWork: (() => unknown)[] | undefined;
 
@@ -149,6 +153,10 @@ export class Owner implements Linked {
 		next.#context = this.#context;
 		next.#waiters = this.#waiters;
 		if (this.#listened !== undefined) next.listen(this.#listened);
+		// for listeners it is the same scope
+		next.info = this.info;
+		next.event = this.event;
+		this.event = undefined;
 		// nothing runs: all of them are held, and nobody counts them
 		next.children = this.children;
 		this.children = new List();
@@ -430,7 +438,7 @@ export class Owner implements Linked {
 		if (this.#controller !== undefined && this.#isOutlived) this.#followParent(this.#controller);
 		this.onFinish?.();
 		this.onFinish = undefined;
-		if (scopeTrace.underway !== undefined) publishClosing(this);
+		if (this.event !== undefined) publishClosing(this, this.event);
 	}
 }
 

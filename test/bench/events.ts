@@ -12,10 +12,13 @@ const run = promisify(execFile);
 /** What publishes, as it would be if there were no events. */
 const publishing: readonly (readonly [RegExp, string])[] = [
 	[/\b\w+Trace\.hasSubscribers\b/g, "false"],
-	[/\b\w+Trace\.underway !== undefined/g, "false"],
-	[/\bpublishError\(this, error\);/g, ""],
+	[/\binstance\.event === undefined/g, "true"],
+	[/\bthis\.event !== undefined/g, "false"],
+	[/\bthis\.#publish\(\);/g, ""],
+	[/\bpublish(?:Error|Wait)\(.+\);/g, ""],
+	[/^\t(?:info|event): \w+ \| undefined;/gm, ""],
 ];
-const publishers = /\/src\/(?:acquire|close|instance|open|owner|release)\.ts$/;
+const publishers = /\/src\/(?:acquire|close|instance|owner|release|scope|sync-scope)\.ts$/;
 
 /** The core without its events: what is `if (false)` then is left out. */
 const silent = {
