@@ -346,8 +346,13 @@ export function acquireEvent(instance: Instance, origin: Owner): AcquireEvent {
 	return new TracedSetup(instance, origin);
 }
 
+const none: readonly InstanceInfo[] = [];
+
 export function publishAcquired(instance: Instance, event: AcquireEvent): void {
-	event.dependencies = Array.from(new Set(instance.dependencies), (each) => instanceInfo(each));
+	const { dependencies } = instance;
+	event.dependencies = dependencies
+		? Array.from(new Set(dependencies), (each) => instanceInfo(each))
+		: none;
 	if (instance.state === "failed") event.error = instance.error;
 	acquireTrace.finish(event);
 }

@@ -63,8 +63,8 @@ export class Mark {
 		this.name = name;
 		this.at = at;
 		// any other detail is the app's own
-		const isStatus = typeof detail === "number" && /^(?:handler|response):/.test(name);
-		this.status = isStatus ? detail : undefined;
+		const isOfResponse = name === "handler:end" || name === "response:start";
+		this.status = isOfResponse && typeof detail === "number" ? detail : undefined;
 	}
 }
 
