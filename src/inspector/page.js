@@ -69,22 +69,30 @@ function linesOf(record) {
 	return lines.sort((a, b) => a.startedAt - b.startedAt);
 }
 
-/** What a setup took without those it asked for. */
-function ownTime(setup, record) {
+/** Whether something can't go on until it is over. */
+const isAwaited = (kind) => kind === "setup" || kind === "wait";
+
+/** When a setup waited for others, in order, without overlaps. */
+function waitsOf(setup, record) {
 	const inner = record.entries
 		.filter(({ kind, id, requester }) => {
-			if (kind !== "setup" || id === setup.id) return false;
+			if (!isAwaited(kind) || id === setup.id) return false;
 			return requester === setup.id || setup.dependencies?.some((each) => each.id === id);
 		})
 		.map((each) => [Math.max(each.startedAt, setup.startedAt), Math.min(endOf(each), endOf(setup))])
 		.sort(([a], [b]) => a - b);
-	let covered = 0;
+	const waits = [];
 	let until = setup.startedAt;
 	for (const [from, to] of inner) {
-		covered += Math.max(0, to - Math.max(from, until));
+		if (to > until) waits.push([Math.max(from, until), to]);
 		until = Math.max(until, to);
 	}
-	return lengthOf(setup) - covered;
+	return waits;
+}
+
+/** What a setup took without those it waited for. */
+function ownTime(setup, record) {
+	return waitsOf(setup, record).reduce((left, [from, to]) => left - (to - from), lengthOf(setup));
 }
 
 const markOf = (record, name) => record.marks.find((mark) => mark.name === name)?.at;
@@ -110,7 +118,7 @@ function phasesOf(record) {
 		return phases;
 	}
 	const begun = markOf(record, "handler:start");
-	const setups = entries.filter(({ kind }) => kind === "setup");
+	const setups = entries.filter(({ kind }) => isAwaited(kind));
 	if (begun !== undefined) {
 		add("setup", "setup", begun);
 	} else if (setups.length > 0 && (answered === undefined || hasError(record))) {
@@ -150,12 +158,14 @@ function isLast(record, id) {
 
 const verbs = {
 	setup: (name) => `the setup of ${name}`,
+	wait: (name, asker) =>
+		`the wait for the setup of ${name}, which ${asker ?? "another scope"} had asked for`,
 	release: (name) => (name === "callback" ? "a release callback" : `the release of ${name}`),
 	spawn: () => "a task that spawn() started",
 	after: () => "work that after() put off",
 	scope: (name) => `the scope ${name}`,
 };
-const nameOf = ({ kind, name }) => verbs[kind](name);
+const nameOf = ({ kind, name, asker }) => verbs[kind](name, asker);
 
 /** What runs and waits for nothing else that is known to run. */
 function runningIn(record) {
@@ -163,22 +173,6 @@ function runningIn(record) {
 	return running.filter(
 		({ kind, id }) => kind !== "setup" || !running.some(({ requester }) => requester === id),
 	);
-}
-
-/** Setups of enclosing scopes that ran meanwhile: a scope may wait for one that another asked for. */
-function sharedSetups(record) {
-	const known = new Set(record.entries.map(({ id }) => id));
-	const found = [];
-	for (let at = record.parent; at !== undefined; ) {
-		const parent = records.get(at.id);
-		if (parent === undefined) break;
-		for (const entry of parent.entries) {
-			const overlaps = entry.startedAt < endOf(record) && endOf(entry) > record.startedAt;
-			if (entry.kind === "setup" && overlaps && !known.has(entry.id)) found.push(entry);
-		}
-		at = parent.parent;
-	}
-	return found;
 }
 
 function percent(part, whole) {
@@ -195,18 +189,12 @@ function verdictOf(record) {
 	if (isOpen(record)) {
 		const running = runningIn(record);
 		const current = phases.at(-1)?.name;
-		const shared = sharedSetups(record).filter(isOpen);
 		if (running.length > 0) {
 			const what = running
 				.slice(0, 3)
 				.map((each) => `${nameOf(each)}, for ${duration(lengthOf(each))} so far`);
 			const more = running.length > 3 ? `; and ${running.length - 3} more` : "";
 			add(`Kept open by ${what.join("; ")}${more}.`, "kept");
-		} else if (shared.length > 0) {
-			add(
-				`It may wait for ${nameOf(shared[0])}, which another scope asked for ${duration(lengthOf(shared[0]))} ago.`,
-				"kept",
-			);
 		} else if (record.lifetime === "request") {
 			const what = {
 				work: "the handler, which hasn't answered",
@@ -233,7 +221,7 @@ function verdictOf(record) {
 		for (const { name, from, to } of phases) {
 			if (name === "work") {
 				const inside = record.entries.filter(
-					({ kind, startedAt }) => kind === "setup" && startedAt >= from && startedAt < to,
+					({ kind, startedAt }) => isAwaited(kind) && startedAt >= from && startedAt < to,
 				);
 				const setups = inside.reduce((sum, each) => sum + ownTime(each, record), 0);
 				const what = record.lifetime === "request" ? "the handler's own work" : "its own work";
@@ -245,22 +233,16 @@ function verdictOf(record) {
 			}
 			if (name === "response") candidates.push({ what: "sending the response", time: to - from });
 		}
-		const shared = sharedSetups(record);
-		for (const entry of shared) {
-			const from = Math.max(entry.startedAt, record.startedAt);
-			candidates.push({
-				what: `${nameOf(entry)}, which another scope asked for`,
-				time: Math.min(endOf(entry), endOf(record)) - from,
-			});
-		}
 		const [slowest] = candidates.sort((a, b) => b.time - a.time);
 		if (slowest !== undefined) {
+			const part = slowest.time >= total / 2 ? "most of it" : "the longest part";
 			add(
-				`Took ${duration(total)}, most of it ${slowest.what}: ${duration(slowest.time)}${percent(slowest.time, total)}.`,
+				`Took ${duration(total)}, ${part} ${slowest.what}: ${duration(slowest.time)}${percent(slowest.time, total)}.`,
 			);
 		} else add(`Took ${duration(total)}.`);
 		const answered = markOf(record, "response:end");
-		if (answered !== undefined && record.endedAt - answered > 1) {
+		// less isn't worth a word
+		if (answered !== undefined && record.endedAt - answered > Math.max(1, total / 20)) {
 			const late = record.entries
 				.filter((each) => each.kind !== "scope" && endOf(each) > answered + 0.5)
 				.map((each) => ({ each, time: endOf(each) - Math.max(each.startedAt, answered) }))
@@ -302,9 +284,9 @@ function isTold({ kind, outcome, error, startedAt }, record) {
 	);
 }
 
-/** Setups that wait for one they asked for. */
+/** Setups that wait for another. */
 function waitingIn(record) {
-	const running = record.entries.filter((each) => isOpen(each) && each.kind === "setup");
+	const running = record.entries.filter((each) => isOpen(each) && isAwaited(each.kind));
 	return running.flatMap((entry) =>
 		running.filter(({ requester }) => requester === entry.id).map(({ name }) => ({ entry, name })),
 	);
@@ -316,6 +298,7 @@ function stateOf({ kind, run, release }, record) {
 	);
 	if (errors.length > 0) return errors.map(({ error }) => errorText(error)).join("; ");
 	if (release !== undefined) return isOpen(release) ? "releasing" : `released: ${release.outcome}`;
+	if (kind === "wait") return isOpen(run) ? "waited for" : "was waited for";
 	if (kind !== "setup") return isOpen(run) ? "running" : "done";
 	if (isOpen(run)) {
 		const waits = waitingIn(record).filter(({ entry }) => entry === run);
@@ -566,7 +549,7 @@ function renderChart(record, phases) {
 function usedBy({ id, run }, record) {
 	if (run.dependencies !== undefined) return run.dependencies.map((each) => each.id);
 	return record.entries
-		.filter((each) => each.kind === "setup" && each.requester === id)
+		.filter((each) => isAwaited(each.kind) && each.requester === id)
 		.map((each) => each.id);
 }
 
@@ -581,7 +564,7 @@ function draw(svg, x, from, to) {
 
 function addBars({ name, kind, run, release }, record, track, bar, to) {
 	if (run !== undefined) {
-		const type = { setup: "setup", spawn: "task", after: "task", scope: "scope" }[kind];
+		const type = kind === "spawn" || kind === "after" ? "task" : kind;
 		track.append(
 			flagged(
 				bar(
@@ -594,6 +577,17 @@ function addBars({ name, kind, run, release }, record, track, bar, to) {
 				record,
 			),
 		);
+		const waits = kind === "setup" ? waitsOf(run, record) : [];
+		// what it waits for now, isn't over either
+		for (const [from, until] of waits)
+			track.append(
+				bar(
+					isOpen(run) && until === endOf(run) ? "waits running" : "waits",
+					from,
+					until,
+					`${name}: waits for ${duration(until - from)}`,
+				),
+			);
 	}
 	const isUsed = kind === "setup" && !isOpen(run) && run.error === undefined;
 	if (isUsed) {
@@ -659,7 +653,7 @@ function renderTable(record) {
 				{},
 				element("th", {
 					scope: "row",
-					text: kind === "setup" ? name : `${kind} ${name === kind ? "" : name}`,
+					text: isAwaited(kind) ? name : `${kind} ${name === kind ? "" : name}`,
 				}),
 				cell(scope ?? record.name),
 				cell(duration(Math.max(0, startedAt - record.startedAt)), "number"),
@@ -679,6 +673,13 @@ function select(id) {
 	render();
 }
 
+/** Selects what was clicked on; on a phone, what is shown of it is further down. */
+function show(id) {
+	select(id);
+	const detail = find("detail");
+	if (detail.getBoundingClientRect().top > innerHeight * 0.7) detail.scrollIntoView();
+}
+
 function go(event) {
 	const buttons = [...find("rows").querySelectorAll("button")];
 	const at = buttons.indexOf(document.activeElement);
@@ -692,12 +693,12 @@ function go(event) {
 
 find("rows").addEventListener("click", ({ target }) => {
 	const id = target.closest("tr")?.querySelector("button").dataset.id;
-	if (id !== undefined) select(Number(id));
+	if (id !== undefined) show(Number(id));
 });
 find("rows").addEventListener("keydown", go);
 find("open").addEventListener("click", ({ target }) => {
 	const id = target.closest("[data-open]")?.dataset.open;
-	if (id !== undefined) select(Number(id));
+	if (id !== undefined) show(Number(id));
 });
 for (const id of ["query", "outcome"]) find(id).addEventListener("input", renderList);
 find("pause").addEventListener("click", () => {

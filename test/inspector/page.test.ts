@@ -1,4 +1,6 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
+import type { AxeResults } from "axe-core";
+import axe from "axe-core";
 import { type Browser, chromium, type Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { openScope, resource } from "../../src/index.ts";
@@ -8,7 +10,6 @@ const onNode = !("Bun" in globalThis) && !("Deno" in globalThis);
 const executablePath = [process.env.CHROMIUM, "/usr/bin/chromium", "/usr/bin/google-chrome"].find(
 	(path) => path !== undefined && existsSync(path),
 );
-const contrast = readFileSync(new URL("contrast.js", import.meta.url), "utf8");
 // in CI a missing browser is an error
 const reason = executablePath || process.env.CI ? "" : " (skipped: no Chromium is installed)";
 
@@ -46,6 +47,7 @@ describe.skipIf(!onNode || reason !== "")(`the page, in Chromium${reason}`, () =
 			if (!request.url().startsWith(`${shop.url}/inspector`) && !request.url().startsWith("data:"))
 				complaints.push(`asks for ${request.url()}`);
 		});
+		await page.addInitScript(axe.source);
 		await page.goto(`${shop.url}/inspector`);
 		await page.getByText("Live.").waitFor();
 		return page;
@@ -74,6 +76,42 @@ describe.skipIf(!onNode || reason !== "")(`the page, in Chromium${reason}`, () =
 		expect(await page.locator("#phases").innerText()).toMatch(
 			/setup[\s\S]+work[\s\S]+handler release[\s\S]+response[\s\S]+release/,
 		);
+	});
+
+	it("says that a request waits for a setup that another has asked for", {
+		timeout: 30_000,
+	}, async () => {
+		const shop = await start();
+		const page = await show(shop);
+		const first = shop.get("/newsletter");
+		await select(page, "GET /newsletter");
+		const second = shop.get("/confirmation");
+		await select(page, "GET /confirmation");
+		const wait = "the wait for the setup of Templates, which GET /newsletter had asked for";
+		await sees(page, new RegExp(`^Kept open by ${wait}, for .+ so far\\.$`));
+		await sees(page, /^Letter waits for Templates\.$/);
+		await page.locator("#open").getByText("waited for", { exact: true }).waitFor();
+		expect(await page.locator("#chart .bar.wait.running").count()).toBe(1);
+		expect(await page.locator("#chart .bar.waits.running").count()).toBe(1);
+		shop.templates.open("");
+		await Promise.all([first, second]);
+		await sees(page, new RegExp(`, (?:most of it|the longest part) ${wait}: `));
+	});
+
+	it("tells what a setup took from what it waited for", { timeout: 30_000 }, async () => {
+		const shop = await start();
+		await shop.get("/orders");
+		const page = await show(shop);
+		await select(page, "GET /orders");
+		await sees(page, /the setup of Pool/);
+		const right = async (name: string, bars: string) => {
+			const row = page.locator("#chart .row", { hasText: name });
+			const box = await row.locator(bars).boundingBox();
+			return Math.round((box?.x ?? 0) + (box?.width ?? 0));
+		};
+		const pool = await right("Pool", ".bar.setup");
+		expect(await right("Connection", ".bar.waits")).toBeCloseTo(pool, -0.5);
+		expect(await right("Tx", ".bar.waits")).toBe(await right("Connection", ".bar.setup"));
 	});
 
 	it("draws to scale, and lines from what is used", { timeout: 30_000 }, async () => {
@@ -257,20 +295,42 @@ describe.skipIf(!onNode || reason !== "")(`the page, in Chromium${reason}`, () =
 		await page.locator("#rows").getByText("GET /orders").waitFor();
 	});
 
-	it.each(["light", "dark"] as const)(
-		"is readable in %s, and fits a phone",
-		{ timeout: 30_000 },
-		async (scheme) => {
+	it.each([
+		["light", 1280],
+		["dark", 1280],
+		["light", 390],
+		["dark", 390],
+	] as const)(
+		"is for everybody in %s, %i pixels wide",
+		{ timeout: 60_000 },
+		async (scheme, width) => {
 			const shop = await start();
 			await shop.get("/orders");
 			await shop.get("/conflict");
-			const page = await show(shop, 390);
+			await shop.get("/audited");
+			const page = await show(shop, width);
 			await page.emulateMedia({ colorScheme: scheme });
+			const complaintsOf = async () => {
+				const { violations } = await page.evaluate<AxeResults>("axe.run()");
+				return violations.flatMap(({ id, nodes }) => nodes.map(({ html }) => `${id}: ${html}`));
+			};
+			expect(await complaintsOf()).toEqual([]);
 			await select(page, "GET /conflict");
 			await sees(page, /ConflictError/);
-			const { width, faint } = await page.evaluate<{ width: number; faint: string[] }>(contrast);
-			expect(faint).toEqual([]);
-			expect(width).toBe(390);
+			expect(await complaintsOf()).toEqual([]);
+			await select(page, "GET /audited");
+			await sees(page, /AuditLog/);
+			expect(await complaintsOf()).toEqual([]);
+			expect(await page.evaluate("document.documentElement.scrollWidth")).toBe(width);
 		},
 	);
+
+	it("shows on a phone what was tapped on", { timeout: 30_000 }, async () => {
+		const shop = await start();
+		await shop.get("/orders");
+		for (let i = 0; i < 20; i++) await shop.get("/audited");
+		const page = await show(shop, 390);
+		await select(page, "GET /orders");
+		expect((await page.locator("#name").boundingBox())?.y).toBeLessThan(400);
+	});
 });
