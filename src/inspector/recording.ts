@@ -87,7 +87,7 @@ class Link<T> {
 	}
 }
 
-/** A list. Of arrays, V8 would put too many into the old generation, and what they hold with them. */
+/** A list. Arrays V8 would put into the old generation, as it does literals, and what they hold with them. */
 class Chain<T> {
 	#first: Link<T> | undefined;
 	#last: Link<T> | undefined;
