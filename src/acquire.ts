@@ -5,6 +5,7 @@ import { type AcquireEvent, acquireEvent, acquireTrace, publishWait } from "./ev
 import { type Frame, requesterOf } from "./frame.ts";
 import { type Acquisition, Instance, ignore } from "./instance.ts";
 import { locate } from "./locate.ts";
+import { checkNames } from "./options.ts";
 import { admits, isReleasing, isWithin, Owner } from "./owner.ts";
 import { detailsOf, placeText } from "./path.ts";
 import type { Definition, Lifetime } from "./resource.ts";
@@ -17,6 +18,8 @@ export interface UseOptions {
 	/** The kind of scope that is to own the instance, instead of the resource's own choice. */
 	readonly lifetime?: Lifetime | undefined;
 }
+
+const optionNames: ReadonlySet<string> = new Set(["fresh", "lifetime"]);
 
 /** Uses `definition` in `origin`, on behalf of `frame`. */
 export function acquire(
@@ -76,6 +79,7 @@ function find(
 	options: UseOptions | undefined,
 	frame: Frame | undefined,
 ): Acquisition {
+	if (options !== undefined) checkNames(options, optionNames, "use()");
 	if (origin.state === "closed") throw closedError(origin, definition, frame);
 	if (origin.aborted !== undefined && origin.state !== "releasing") throw origin.aborted.reason;
 	const place = locate(origin, definition, options?.lifetime, frame);

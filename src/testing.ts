@@ -8,11 +8,11 @@ import {
 	InvalidArgumentError,
 	openScope,
 	type Resource,
-	type Scope,
+	Scope,
 	ScopeError,
 	type ScopeOptions,
 	type ScopeSnapshot,
-	type SyncScope,
+	SyncScope,
 	unclosedScopes,
 } from "./index.ts";
 
@@ -54,6 +54,11 @@ export function expectNoOpenScopes(
 	scope?: Scope | SyncScope,
 	{ stacks = false }: LeakCheckOptions = {},
 ): void {
+	if (scope !== undefined && !(scope instanceof Scope) && !(scope instanceof SyncScope)) {
+		throw new InvalidArgumentError(
+			"Expected a scope for expectNoOpenScopes(), or undefined for all. Options come after it.",
+		);
+	}
 	const open = scope?.inspect().children ?? unclosedScopes().map((each) => each.inspect());
 	if (open.length === 0) return;
 	const count = open.length === 1 ? "1 scope is" : `${open.length} scopes are`;
@@ -171,6 +176,12 @@ export type TestContext = NodeTestContext | VitestContext;
  * ```
  */
 export function testScope(context: TestContext, options: FixtureOptions = {}): Scope {
+	const { after, onTestFinished } = (context ?? {}) as Partial<NodeTestContext & VitestContext>;
+	if (typeof (onTestFinished ?? after) !== "function") {
+		throw new InvalidArgumentError(
+			"Expected what the test is given for testScope(): the `t` of node:test, or the context of Vitest. Options come after it.",
+		);
+	}
 	const scope = openFor(context, options);
 	const close = () => closeAfter(context, scope, options);
 	if ("onTestFinished" in context) context.onTestFinished(close);
@@ -287,24 +298,13 @@ function fixtureOf<T>(
 	return make as Fixture<T>; // which form it is, is what it is called with
 }
 
-/** A misspelt one would commit what a test is to roll back, or use what it is to replace. */
-const optionNames: ReadonlySet<string> = new Set([
-	...["lifetime", "name", "parent", "bindings", "signal", "releaseTimeout", "release"],
-	...["onReleaseError", "onFirstUse", "rollback"],
-]);
-
 /** What a runner may give to a test, or to a fixture that is shared by several. */
 type SomeContext = Partial<NodeTestContext & VitestContext>;
 
 function openFor({ task, after, name, signal }: SomeContext, options: FixtureOptions): Scope {
-	for (const option of Object.keys(options)) {
-		if (optionNames.has(option)) continue;
-		throw new InvalidArgumentError(
-			`Expected the options of a scope, or \`rollback\`, got \`${option}\`.`,
-		);
-	}
+	const { rollback: _, ...own } = options;
 	// in a fixture's context, `name` and `signal` may be other fixtures
-	const scope = openScope({ name: task?.name ?? (after && name) ?? "test", ...options });
+	const scope = openScope({ name: task?.name ?? (after && name) ?? "test", ...own });
 	// how the test has ended is said when it closes, and more exactly
 	const stop = signal instanceof AbortSignal ? signal : undefined;
 	const cancel = () => scope.cancel(stop?.reason);
