@@ -1,11 +1,11 @@
 import { close } from "./close.ts";
 import { cycleError, refuseCycle, refuseRecursion } from "./cycle.ts";
-import { ScopeClosedError } from "./errors.ts";
-import { type AcquireEvent, acquireEvent, acquireTrace, publishWait } from "./events.ts";
+import { InvalidArgumentError, ScopeClosedError } from "./errors.ts";
+import { acquireEvent, acquireTrace, publishWait } from "./events.ts";
 import { type Frame, requesterOf } from "./frame.ts";
 import { type Acquisition, Instance, ignore } from "./instance.ts";
 import { locate } from "./locate.ts";
-import { checkNames } from "./options.ts";
+import { printable } from "./options.ts";
 import { admits, isReleasing, isWithin, Owner } from "./owner.ts";
 import { detailsOf, placeText } from "./path.ts";
 import type { Definition, Lifetime } from "./resource.ts";
@@ -19,7 +19,15 @@ export interface UseOptions {
 	readonly lifetime?: Lifetime | undefined;
 }
 
-const optionNames: ReadonlySet<string> = new Set(["fresh", "lifetime"]);
+/** A misspelt option would be ignored. */
+function checkNames(options: UseOptions): void {
+	for (const name in options) {
+		if (name === "fresh" || name === "lifetime") continue;
+		throw new InvalidArgumentError(
+			`Expected \`fresh\` or \`lifetime\` for use(), got \`${printable(name)}\`.`,
+		);
+	}
+}
 
 /** Uses `definition` in `origin`, on behalf of `frame`. */
 export function acquire(
@@ -79,7 +87,7 @@ function find(
 	options: UseOptions | undefined,
 	frame: Frame | undefined,
 ): Acquisition {
-	if (options !== undefined) checkNames(options, optionNames, "use()");
+	if (options !== undefined) checkNames(options);
 	if (origin.state === "closed") throw closedError(origin, definition, frame);
 	if (origin.aborted !== undefined && origin.state !== "releasing") throw origin.aborted.reason;
 	const place = locate(origin, definition, options?.lifetime, frame);
@@ -133,13 +141,9 @@ function depend(requester: Instance, target: Instance): void {
 
 /** Runs the setup in its owner's async context, whoever asks. */
 function begin(instance: Instance, origin: Owner): void {
-	if (acquireTrace.hasSubscribers) instance.event = acquireEvent(instance, origin);
-	const setup = instance.event === undefined ? start : startTraced;
+	const event = acquireTrace.hasSubscribers ? acquireEvent(instance, origin) : undefined;
+	const setup = event === undefined ? start : () => acquireTrace.run(event, () => start(instance));
 	instance.owner.enterContext(instance, setup, instance);
-}
-
-function startTraced(instance: Instance): void {
-	acquireTrace.run(instance.event as AcquireEvent, () => start(instance)); // begin has made it
 }
 
 function start(instance: Instance): void {

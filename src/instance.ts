@@ -1,4 +1,4 @@
-import { type AcquireEvent, type InstanceInfo, publishAcquired } from "./events.ts";
+import { type KnownInstance, publishAcquired } from "./events.ts";
 import type { Linked } from "./list.ts";
 import type { Owner } from "./owner.ts";
 import type { Departure } from "./release-early.ts";
@@ -76,9 +76,7 @@ export class Instance implements Linked {
 	dependents = 0;
 	readonly startedAt: number = performance.now();
 	/** What listeners know it by. */
-	info: InstanceInfo | undefined;
-	/** What they were told of its setup, until that is over. */
-	event: AcquireEvent | undefined;
+	info: KnownInstance | undefined;
 	#promise: Promise<unknown> | undefined;
 	#resolve: (value: unknown) => void = ignore;
 	#reject: (error: unknown) => void = ignore;
@@ -149,7 +147,7 @@ export class Instance implements Linked {
 		this.#forgetWaiters();
 		this.#onEnd?.();
 		owner.wake();
-		this.#publish();
+		if (this.info !== undefined) publishAcquired(this, this.info);
 	}
 
 	/** pending -> failed */
@@ -175,14 +173,7 @@ export class Instance implements Linked {
 			this.reported = true;
 		}
 		owner.wake();
-		this.#publish();
-	}
-
-	#publish(): void {
-		const { event } = this;
-		if (event === undefined) return;
-		this.event = undefined;
-		publishAcquired(this, event);
+		if (this.info !== undefined) publishAcquired(this, this.info);
 	}
 
 	/** releasing -> released. A timer made in the setup may hold on to this for ever: nothing else may come with it. */

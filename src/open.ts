@@ -1,22 +1,10 @@
 import { InvalidArgumentError, isObject, ScopeClosedError, ScopeError } from "./errors.ts";
 import { type Frame, frames, requesterOf, Task } from "./frame.ts";
-import { checkKind, checkNames, checkOptions, kindOf } from "./options.ts";
+import { checkKind, checkOptions, kindOf } from "./options.ts";
 import { admits, isWithin, Owner } from "./owner.ts";
 import { replacementsOf } from "./resource.ts";
 import type { Scope, ScopeOptions } from "./scope.ts";
 import type { SyncScope, SyncScopeOptions } from "./sync-scope.ts";
-
-const syncOptionNames: ReadonlySet<string> = new Set([
-	"lifetime",
-	"name",
-	"parent",
-	"bindings",
-	"onReleaseError",
-]);
-const optionNames: ReadonlySet<string> = new Set([
-	...syncOptionNames,
-	...["signal", "releaseTimeout", "release", "onFirstUse"],
-]);
 
 /** Makes the engine's side of a scope. `dispose` is called for it if a setup opens it and doesn't close it. */
 export function openOwner(
@@ -30,8 +18,6 @@ export function openOwner(
 	if (parent !== undefined && !admits(parent, frame))
 		throw closedError(parent, "open a scope under");
 	checkOptions(options);
-	if (sync) checkNames(options, syncOptionNames, "a sync scope");
-	else checkNames(options, optionNames, "a scope");
 	checkScopeOptions(options);
 	const bindings = options.bindings && replacementsOf(options.bindings);
 	const owner = new Owner(scope, sync, parent, options);

@@ -33,14 +33,6 @@ export function checkOptions(options: {
 	checkTimeout(options.releaseTimeout);
 }
 
-/** Refuses options of other names: a misspelt one would be ignored. */
-export function checkNames(options: object, known: ReadonlySet<string>, what: string): void {
-	for (const name in options) {
-		if (known.has(name)) continue;
-		throw new InvalidArgumentError(`Expected the options of ${what}, got \`${printable(name)}\`.`);
-	}
-}
-
 export function checkKind(name: string, value: unknown, kind: "string" | "function"): void {
 	if (value === undefined || typeof value === kind) return;
 	throw new InvalidArgumentError(`Expected \`${name}\` to be a ${kind}, got ${kindOf(value)}.`);

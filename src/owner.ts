@@ -1,6 +1,6 @@
 import { AsyncResource } from "node:async_hooks";
 import { AcquireAbortedError, type ScopeIncompleteError } from "./errors.ts";
-import { publishClosing, publishError, type ScopeEvent, type ScopeInfo } from "./events.ts";
+import { type KnownScope, publishClosing, publishError } from "./events.ts";
 import { type Frame, frames, runInFrame, type Task, type Visitor, visitorIn } from "./frame.ts";
 import { Callback, type Entry, Instance, ignore } from "./instance.ts";
 import { type Linked, List } from "./list.ts";
@@ -68,9 +68,7 @@ export class Owner implements Linked {
 	/** What its setups are given. */
 	setupContext: SetupContext | undefined;
 	/** What listeners know it by. */
-	info: ScopeInfo | undefined;
-	/** What they were told of its opening. */
-	event: ScopeEvent | undefined;
+	info: KnownScope | undefined;
 	/** Work for when the work is done. */
 	afterWork: (() => unknown)[] | undefined;
 
@@ -153,16 +151,16 @@ export class Owner implements Linked {
 		next.#context = this.#context;
 		next.#waiters = this.#waiters;
 		if (this.#listened !== undefined) next.listen(this.#listened);
-		// for listeners it is the same scope
-		next.info = this.info;
-		next.event = this.event;
-		this.event = undefined;
 		// nothing runs: all of them are held, and nobody counts them
 		next.children = this.children;
 		this.children = new List();
 		for (const child of next.children.toArray()) child.parent = next;
 		if (next.entries.last !== undefined || next.children.last !== undefined) next.#touch();
+		// for listeners it is the same scope, and goes on
+		next.info = this.info;
+		this.info = undefined;
 		this.finish();
+		this.info = next.info;
 	}
 
 	/** Made when it is asked for: adapters name scopes by what clients send. */
@@ -438,7 +436,7 @@ export class Owner implements Linked {
 		if (this.#controller !== undefined && this.#isOutlived) this.#followParent(this.#controller);
 		this.onFinish?.();
 		this.onFinish = undefined;
-		if (this.event !== undefined) publishClosing(this, this.event);
+		if (this.info !== undefined) publishClosing(this, this.info);
 	}
 }
 

@@ -298,13 +298,24 @@ function fixtureOf<T>(
 	return make as Fixture<T>; // which form it is, is what it is called with
 }
 
+/** A misspelt one would commit what a test is to roll back, or use what it is to replace. */
+const optionNames: ReadonlySet<string> = new Set([
+	...["lifetime", "name", "parent", "bindings", "signal", "releaseTimeout", "release"],
+	...["onReleaseError", "onFirstUse", "rollback"],
+]);
+
 /** What a runner may give to a test, or to a fixture that is shared by several. */
 type SomeContext = Partial<NodeTestContext & VitestContext>;
 
 function openFor({ task, after, name, signal }: SomeContext, options: FixtureOptions): Scope {
-	const { rollback: _, ...own } = options;
+	for (const option of Object.keys(options)) {
+		if (optionNames.has(option)) continue;
+		throw new InvalidArgumentError(
+			`Expected the options of a scope, or \`rollback\`, got \`${option}\`.`,
+		);
+	}
 	// in a fixture's context, `name` and `signal` may be other fixtures
-	const scope = openScope({ name: task?.name ?? (after && name) ?? "test", ...own });
+	const scope = openScope({ name: task?.name ?? (after && name) ?? "test", ...options });
 	// how the test has ended is said when it closes, and more exactly
 	const stop = signal instanceof AbortSignal ? signal : undefined;
 	const cancel = () => scope.cancel(stop?.reason);

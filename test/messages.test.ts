@@ -256,23 +256,8 @@ describe("messages about what newcomers write", () => {
 			() => provide(bad("pool"), bad(Pool)),
 		],
 		[
-			"a misspelt option of withScope",
-			"Expected the options of a scope, got `bindngs`.",
-			() => withScope(bad({ bindngs: [] }), () => {}),
-		],
-		[
-			"a misspelt option of openScope",
-			"Expected the options of a scope, got `liftime`.",
-			() => openScope(bad({ name: "work", liftime: "app" })),
-		],
-		[
-			"an option that sync scopes don't have",
-			"Expected the options of a sync scope, got `releaseTimeout`.",
-			() => withScopeSync(bad({ releaseTimeout: 10 }), () => {}),
-		],
-		[
 			"a misspelt option of use",
-			"Expected the options of use(), got `frsh`.",
+			"Expected `fresh` or `lifetime` for use(), got `frsh`.",
 			() => withScope(() => use(Pool, bad({ frsh: true }))),
 		],
 		[

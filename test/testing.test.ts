@@ -224,7 +224,7 @@ describe("an argument of the wrong kind", () => {
 
 describe("a misspelt option", () => {
 	const options = { rolback: true } as object;
-	const message = "Expected the options of a scope, got `rolback`.";
+	const message = "Expected the options of a scope, or `rollback`, got `rolback`.";
 	const refused = { code: "YS_ERR_INVALID_ARGUMENT", message };
 
 	it("is refused: the test would commit", async () => {

@@ -12,11 +12,9 @@ const run = promisify(execFile);
 /** What publishes, as it would be if there were no events. */
 const publishing: readonly (readonly [RegExp, string])[] = [
 	[/\b\w+Trace\.hasSubscribers\b/g, "false"],
-	[/\binstance\.event === undefined/g, "true"],
-	[/\bthis\.event !== undefined/g, "false"],
-	[/\bthis\.#publish\(\);/g, ""],
+	[/\bthis\.info !== undefined/g, "false"],
 	[/\bpublish(?:Error|Wait)\(.+\);/g, ""],
-	[/^\t(?:info|event): \w+ \| undefined;/gm, ""],
+	[/^\tinfo: \w+ \| undefined;/gm, ""],
 ];
 const publishers = /\/src\/(?:acquire|close|instance|owner|release|scope|sync-scope)\.ts$/;
 
