@@ -311,25 +311,26 @@ class TracedSetup extends Traced implements AcquireEvent {
 	}
 }
 
-class TracedRelease extends Traced implements ReleaseEvent {
+export class TracedRelease extends Traced implements ReleaseEvent {
 	readonly instance: InstanceInfo | undefined;
 	readonly outcome: Outcome["type"];
 	readonly early: boolean;
 
+	/** @param told - What it is told of anything but success. */
 	constructor(
 		owner: Owner,
 		instance: Instance | undefined,
-		outcome: Outcome["type"],
+		told: { readonly incomplete: boolean } | undefined,
 		early: boolean,
 	) {
 		super(owner);
 		this.instance = instance && instanceInfo(instance);
-		this.outcome = outcome;
+		this.outcome = told === undefined ? "success" : told.incomplete ? "incomplete" : "failure";
 		this.early = early;
 	}
 }
 
-class TracedTask extends Traced implements TaskEvent {
+export class TracedTask extends Traced implements TaskEvent {
 	readonly kind: TaskEvent["kind"];
 
 	constructor(owner: Owner, kind: TaskEvent["kind"]) {
@@ -380,21 +381,6 @@ export function publishAcquired(instance: Instance, info: KnownInstance): void {
 		: none;
 	if (instance.state === "failed") event.error = instance.error;
 	acquireTrace.finish(event);
-}
-
-/** @param told - What it is told of anything but success. */
-export function releaseEvent(
-	owner: Owner,
-	instance: Instance | undefined,
-	told: { readonly incomplete: boolean } | undefined,
-	early: boolean,
-): ReleaseEvent {
-	const outcome = told === undefined ? "success" : told.incomplete ? "incomplete" : "failure";
-	return new TracedRelease(owner, instance, outcome, early);
-}
-
-export function taskEvent(owner: Owner, kind: TaskEvent["kind"]): TaskEvent {
-	return new TracedTask(owner, kind);
 }
 
 /** Somebody in `origin`, or the setup of `requester`, is to wait for `instance`. */

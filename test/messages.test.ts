@@ -539,7 +539,7 @@ describe("messages about acquisitions", () => {
 		],
 		[
 			"a resource that would outlive what it uses",
-			'Cannot use Pool in Tx, which would outlive it: Pool belongs to a scope "request", Tx to "app", which is open longer. It was asked for in scope "app" (Orders > Tx > Pool); open are "app". Give Tx the shorter lifetime or Pool the longer one, or open a scope of that lifetime around both.',
+			'Cannot use Pool in Tx, which would outlive it: Pool belongs to a scope "request", Tx to "app", which is open longer, in scope "app" (Orders > Tx > Pool); open are "app". Give Tx the shorter lifetime or Pool the longer one, or open a scope of that lifetime around both.',
 			() =>
 				withScope({ lifetime: "app" }, () =>
 					withScope({ lifetime: "request" }, () =>
@@ -549,7 +549,7 @@ describe("messages about acquisitions", () => {
 		],
 		[
 			"a resource that names a scope that it would outlive",
-			'Cannot use Pool in Tx, which would outlive it: Pool belongs to a scope "work", Tx to "app", which is open longer. It was asked for in scope "work" (Tx > Pool); open are "work" < "app". Give Tx the shorter lifetime or Pool the longer one, or open a scope of that lifetime around both.',
+			'Cannot use Pool in Tx, which would outlive it: Pool belongs to a scope "work", Tx to "app", which is open longer, in scope "work" (Tx > Pool); open are "work" < "app". Give Tx the shorter lifetime or Pool the longer one, or open a scope of that lifetime around both.',
 			() =>
 				withScope({ lifetime: "app" }, () =>
 					withScope({ name: "work" }, (scope) =>
