@@ -544,7 +544,10 @@ function matches(record) {
 
 function renderList() {
 	const body = find("rows");
-	const shown = [...records.values()].filter(matches).sort((a, b) => b.startedAt - a.startedAt);
+	const isByLength = chosenIn("order") === "longest";
+	const shown = [...records.values()]
+		.filter(matches)
+		.sort((a, b) => (isByLength ? lengthOf(b) - lengthOf(a) : b.startedAt - a.startedAt));
 	const ids = new Set(shown.map(({ id }) => id));
 	for (const [id, row] of rows) {
 		if (ids.has(id)) continue;
@@ -918,7 +921,7 @@ find("open").addEventListener("click", ({ target }) => {
 	const button = target instanceof Element ? target.closest("button") : null;
 	if (button?.dataset.open) show(Number(button.dataset.open));
 });
-for (const id of ["query", "outcome"]) find(id).addEventListener("input", renderList);
+for (const id of ["query", "outcome", "order"]) find(id).addEventListener("input", renderList);
 find("pause").addEventListener("click", () => {
 	view.isPaused = !view.isPaused;
 	find("pause").setAttribute("aria-pressed", String(view.isPaused));
