@@ -1,10 +1,11 @@
 import { close } from "./close.ts";
 import { cycleError, refuseCycle, refuseRecursion } from "./cycle.ts";
-import { ScopeClosedError } from "./errors.ts";
-import { acquireTrace, publishSetup } from "./events.ts";
+import { InvalidArgumentError, ScopeClosedError } from "./errors.ts";
+import { acquireEvent, acquireTrace, publishWait } from "./events.ts";
 import { type Frame, requesterOf } from "./frame.ts";
 import { type Acquisition, Instance, ignore } from "./instance.ts";
 import { locate } from "./locate.ts";
+import { printable } from "./options.ts";
 import { admits, isReleasing, isWithin, Owner } from "./owner.ts";
 import { detailsOf, placeText } from "./path.ts";
 import type { Definition, Lifetime } from "./resource.ts";
@@ -16,6 +17,16 @@ export interface UseOptions {
 	readonly fresh?: boolean | undefined;
 	/** The kind of scope that is to own the instance, instead of the resource's own choice. */
 	readonly lifetime?: Lifetime | undefined;
+}
+
+/** A misspelt option would be ignored. */
+function checkNames(options: UseOptions): void {
+	for (const name in options) {
+		if (name === "fresh" || name === "lifetime") continue;
+		throw new InvalidArgumentError(
+			`Expected \`fresh\` or \`lifetime\` for use(), got \`${printable(name)}\`.`,
+		);
+	}
 }
 
 /** Uses `definition` in `origin`, on behalf of `frame`. */
@@ -76,6 +87,7 @@ function find(
 	options: UseOptions | undefined,
 	frame: Frame | undefined,
 ): Acquisition {
+	if (options !== undefined) checkNames(options);
 	if (origin.state === "closed") throw closedError(origin, definition, frame);
 	if (origin.aborted !== undefined && origin.state !== "releasing") throw origin.aborted.reason;
 	const place = locate(origin, definition, options?.lifetime, frame);
@@ -89,6 +101,7 @@ function find(
 			if (requester !== undefined) refuseCycle(shared, requester);
 			// in a sync scope only what is being called is pending
 			if (owner.sync) throw cycleError([target.name, target.name], owner);
+			publishWait(origin, shared, requester);
 		} else if (shared.state !== "ready") throw closedError(owner, target, frame);
 		if (requester !== undefined) depend(requester, shared);
 		return shared;
@@ -128,7 +141,8 @@ function depend(requester: Instance, target: Instance): void {
 
 /** Runs the setup in its owner's async context, whoever asks. */
 function begin(instance: Instance, origin: Owner): void {
-	const setup = acquireTrace.hasSubscribers ? publishSetup.bind(undefined, origin, start) : start;
+	const event = acquireTrace.hasSubscribers ? acquireEvent(instance, origin) : undefined;
+	const setup = event === undefined ? start : () => acquireTrace.run(event, () => start(instance));
 	instance.owner.enterContext(instance, setup, instance);
 }
 

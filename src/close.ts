@@ -1,5 +1,5 @@
 import { AsyncResource } from "node:async_hooks";
-import { beginning, type TaskEvent, taskTrace } from "./events.ts";
+import { type TaskEvent, TracedTask, taskTrace } from "./events.ts";
 import { frames, Task } from "./frame.ts";
 import { ignore } from "./instance.ts";
 import type { Owner } from "./owner.ts";
@@ -92,9 +92,7 @@ export async function runTask<T>(
 	kind: TaskEvent["kind"],
 ): Promise<Awaited<T>> {
 	const task = new Task(owner);
-	const event: TaskEvent | undefined = taskTrace.hasSubscribers
-		? { ...beginning(owner), kind }
-		: undefined;
+	const event = taskTrace.hasSubscribers ? new TracedTask(owner, kind) : undefined;
 	owner.begin();
 	try {
 		return await (event === undefined

@@ -50,7 +50,7 @@ export interface TracedEvent {
 	around?: <R>(fn: () => R) => R;
 }
 
-/** On `yieldscope:scope`: a scope from its opening until everything in it is released. Its `around` runs nothing. */
+/** On `yieldscope:scope`: a scope from its opening until everything in it is released. Nothing is run in its `around`. */
 export interface ScopeEvent extends TracedEvent {
 	/** How the work ended; known at the end. `error` is there if it failed. */
 	outcome?: Outcome["type"];
@@ -83,6 +83,23 @@ export interface TaskEvent extends TracedEvent {
 	readonly kind: "spawn" | "after";
 }
 
+/**
+ * On `yieldscope:wait`: somebody needs an instance that isn't there yet, and whose setup somebody else has started. They
+ * wait until that is over, unless their scope is aborted.
+ */
+export interface WaitEvent {
+	/** The scope in which it is needed. */
+	readonly scope: ScopeInfo;
+	/** When, in milliseconds, as `performance.now()` gives them. */
+	readonly at: number;
+	/** What is waited for. */
+	readonly instance: InstanceInfo;
+	/** Its setup, if somebody listened when that began: `endedAt` tells when it was over. */
+	readonly setup: AcquireEvent | undefined;
+	/** The instance whose setup needs it, if one does. */
+	readonly requester: InstanceInfo | undefined;
+}
+
 /** On `yieldscope:mark`: a moment in the life of a scope, by {@link Scope.mark}. */
 export interface MarkEvent {
 	/** The scope that it happens in. */
@@ -108,24 +125,9 @@ const diagnostics = globalThis.process?.getBuiltinModule?.("node:diagnostics_cha
 
 type TracingChannel = import("node:diagnostics_channel").TracingChannel;
 
-/** Remembers something of an object, as a `WeakMap` does; but that is what the collector took most of a request's time for. */
-class Attachment<K extends object, V> {
-	readonly #key = Symbol("yieldscope");
-
-	get(to: K): V | undefined {
-		return (to as Record<symbol, V>)[this.#key];
-	}
-
-	set(to: K, value: V): void {
-		(to as Record<symbol, V>)[this.#key] = value;
-	}
-}
-
 /** The tracing channel of one kind of operation: `tracing:yieldscope:acquire:start` and so on. */
-class Trace<E extends TracedEvent, S extends object = object> {
+class Trace<E extends TracedEvent> {
 	readonly #channels: TracingChannel | undefined;
-	/** Where what has begun keeps its event while somebody listens. Unset until somebody does. */
-	underway: Attachment<S, E> | undefined;
 
 	constructor(operation: string) {
 		this.#channels = diagnostics?.tracingChannel(`yieldscope:${operation}`);
@@ -144,6 +146,13 @@ class Trace<E extends TracedEvent, S extends object = object> {
 		);
 	}
 
+	/** It begins, and runs nothing: publishes `start` and `end`. */
+	begin(event: E): void {
+		const { start, end } = this.#channels as TracingChannel; // somebody listens
+		start.publish(event);
+		end.publish(event);
+	}
+
 	/** Publishes `start`, calls `fn` in the contexts that listeners want for it, and publishes `end`. */
 	run<R>(event: E, fn: () => R): R {
 		const { start, end } = this.#channels as TracingChannel; // somebody listens
@@ -152,13 +161,6 @@ class Trace<E extends TracedEvent, S extends object = object> {
 		} finally {
 			end.publish(event);
 		}
-	}
-
-	/** {@link Trace.run} for what ends somewhere else. */
-	begin(subject: S, event: E, fn: () => void): void {
-		this.underway ??= new Attachment();
-		this.underway.set(subject, event);
-		this.run(event, fn);
 	}
 
 	/** It has ended: publishes `error`, if there was one, `asyncStart` and `asyncEnd`. */
@@ -198,104 +200,209 @@ function runAround<R>(around: NonNullable<TracedEvent["around"]>, fn: () => R): 
 	return once();
 }
 
-export const scopeTrace: Trace<ScopeEvent, Owner> = new Trace("scope");
-export const acquireTrace: Trace<AcquireEvent, Instance> = new Trace("acquire");
+export const scopeTrace: Trace<ScopeEvent> = new Trace("scope");
+export const acquireTrace: Trace<AcquireEvent> = new Trace("acquire");
 export const releaseTrace: Trace<ReleaseEvent> = new Trace("release");
 export const taskTrace: Trace<TaskEvent> = new Trace("task");
+const waits = diagnostics?.channel("yieldscope:wait");
 const marks = diagnostics?.channel("yieldscope:mark");
 const errors = diagnostics?.channel("yieldscope:error");
 
-const scopeInfos = new Attachment<Owner, ScopeInfo>();
-const instanceInfos = new Attachment<Instance, InstanceInfo>();
 let lastId = 0;
 
-function scopeInfo(owner: Owner): ScopeInfo {
-	const unknown: Owner[] = [];
-	for (let at: Owner | undefined = owner; at && !scopeInfos.get(at); at = at.parent)
-		unknown.push(at);
-	for (const each of unknown.reverse()) {
-		const { name, lifetime, parent, opener } = each;
-		scopeInfos.set(each, {
-			id: ++lastId,
-			name,
-			lifetime,
-			parent: parent && scopeInfos.get(parent),
-			opener: opener && instanceInfos.get(opener),
-		});
+// Classes: where literals make objects that outlive the young generation at first, V8 puts all that they make into the old
+// one, where each keeps alive what it refers to until that is collected. It cost a request more than its events did.
+
+/** What listeners know, with the event that they have been told the beginning of. Two fields more made scopes a tenth slower. */
+class Known<E extends TracedEvent> {
+	readonly id: number = ++lastId;
+	#event: E | undefined;
+
+	static begin<E extends TracedEvent>(known: Known<E>, event: E): E {
+		known.#event = event;
+		return event;
 	}
-	return scopeInfos.get(owner) as ScopeInfo; // at the latest since now
+
+	static eventOf<E extends TracedEvent>(known: Known<E>): E | undefined {
+		return known.#event;
+	}
+
+	static end<E extends TracedEvent>(known: Known<E>): E | undefined {
+		const event = known.#event;
+		known.#event = undefined;
+		return event;
+	}
 }
 
-/** @param origin - Where it is asked for, if that is now. */
-function instanceInfo(instance: Instance, origin?: Owner): InstanceInfo {
-	const { creator, definition, owner } = instance;
-	const info = instanceInfos.get(instance) ?? {
-		id: ++lastId,
-		resource: definition.name,
-		family: definition.family?.name,
-		scope: scopeInfo(owner),
-		requester: creator && instanceInfos.get(creator),
-		requestedIn: origin && scopeInfo(origin),
-	};
-	instanceInfos.set(instance, info);
-	return info;
+export class KnownScope extends Known<ScopeEvent> implements ScopeInfo {
+	readonly name: string;
+	readonly lifetime: Lifetime | undefined;
+	readonly parent: ScopeInfo | undefined;
+	readonly opener: InstanceInfo | undefined;
+
+	constructor({ name, lifetime, parent, opener }: Owner) {
+		super();
+		this.name = name;
+		this.lifetime = lifetime;
+		this.parent = parent?.info;
+		this.opener = opener?.info;
+	}
 }
 
-/** What all events say of their beginning. */
-export function beginning(owner: Owner): Pick<TracedEvent, "scope" | "startedAt"> {
-	return { scope: scopeInfo(owner), startedAt: performance.now() };
+export class KnownInstance extends Known<AcquireEvent> implements InstanceInfo {
+	readonly resource: string;
+	readonly family: string | undefined;
+	readonly scope: ScopeInfo;
+	readonly requester: InstanceInfo | undefined;
+	readonly requestedIn: ScopeInfo | undefined;
+
+	/** @param origin - Where it is asked for, if that is now. */
+	constructor({ creator, definition, owner }: Instance, origin: Owner | undefined) {
+		super();
+		this.resource = definition.name;
+		this.family = definition.family?.name;
+		this.scope = scopeInfo(owner);
+		this.requester = creator?.info;
+		this.requestedIn = origin && scopeInfo(origin);
+	}
+}
+
+function scopeInfo(owner: Owner): KnownScope {
+	return owner.info ?? firstScopeInfo(owner);
+}
+
+/** Makes those of the enclosing scopes, too. Deep nests overflow no stack. */
+function firstScopeInfo(owner: Owner): KnownScope {
+	const unknown: Owner[] = [];
+	for (let at: Owner | undefined = owner; at !== undefined && at.info === undefined; at = at.parent)
+		unknown.push(at);
+	for (const each of unknown.reverse()) each.info = new KnownScope(each);
+	return owner.info as KnownScope; // it was the last one
+}
+
+function instanceInfo(instance: Instance, origin?: Owner): KnownInstance {
+	instance.info ??= new KnownInstance(instance, origin);
+	return instance.info;
+}
+
+class Traced implements TracedEvent {
+	readonly scope: ScopeInfo;
+	readonly startedAt: number = performance.now();
+	endedAt?: number;
+	around?: NonNullable<TracedEvent["around"]>;
+	declare error?: unknown;
+
+	constructor(owner: Owner) {
+		this.scope = scopeInfo(owner);
+	}
+}
+
+class TracedScope extends Traced implements ScopeEvent {
+	outcome?: Outcome["type"];
+}
+
+class TracedSetup extends Traced implements AcquireEvent {
+	readonly instance: KnownInstance;
+	dependencies?: readonly InstanceInfo[];
+
+	constructor(instance: Instance, origin: Owner) {
+		super(instance.owner);
+		this.instance = instanceInfo(instance, origin);
+	}
+}
+
+export class TracedRelease extends Traced implements ReleaseEvent {
+	readonly instance: InstanceInfo | undefined;
+	readonly outcome: Outcome["type"];
+	readonly early: boolean;
+
+	/** @param told - What it is told of anything but success. */
+	constructor(
+		owner: Owner,
+		instance: Instance | undefined,
+		told: { readonly incomplete: boolean } | undefined,
+		early: boolean,
+	) {
+		super(owner);
+		this.instance = instance && instanceInfo(instance);
+		this.outcome = told === undefined ? "success" : told.incomplete ? "incomplete" : "failure";
+		this.early = early;
+	}
+}
+
+export class TracedTask extends Traced implements TaskEvent {
+	readonly kind: TaskEvent["kind"];
+
+	constructor(owner: Owner, kind: TaskEvent["kind"]) {
+		super(owner);
+		this.kind = kind;
+	}
+}
+
+class Mark implements MarkEvent {
+	readonly scope: ScopeInfo;
+	readonly name: string;
+	readonly at: number = performance.now();
+	readonly detail: unknown;
+
+	constructor(owner: Owner, name: string, detail: unknown) {
+		this.scope = scopeInfo(owner);
+		this.name = name;
+		this.detail = detail;
+	}
 }
 
 export function publishOpening(owner: Owner): void {
-	scopeTrace.begin(owner, beginning(owner), () => {});
+	scopeTrace.begin(Known.begin(scopeInfo(owner), new TracedScope(owner)));
 }
 
-export function publishClosing(owner: Owner): void {
-	const event = scopeTrace.underway?.get(owner);
+export function publishClosing({ outcome }: Owner, info: KnownScope): void {
+	const event = Known.end(info);
 	if (event === undefined) return;
-	const { outcome } = owner;
 	event.outcome = outcome.type;
 	if ("error" in outcome) event.error = outcome.error;
 	scopeTrace.finish(event);
 }
 
-/** Runs the setup of `instance`, which was asked for in `origin`. */
-export function publishSetup(
-	origin: Owner,
-	setup: (instance: Instance) => void,
-	instance: Instance,
-): void {
-	const event = { ...beginning(instance.owner), instance: instanceInfo(instance, origin) };
-	acquireTrace.begin(instance, event, () => setup(instance));
+/** The event of a setup that is asked for in `origin`. */
+export function acquireEvent(instance: Instance, origin: Owner): AcquireEvent {
+	const event = new TracedSetup(instance, origin);
+	return Known.begin(event.instance, event);
 }
 
-export function publishAcquired(instance: Instance): void {
-	const event = acquireTrace.underway?.get(instance);
+const none: readonly InstanceInfo[] = [];
+
+export function publishAcquired(instance: Instance, info: KnownInstance): void {
+	const event = Known.end(info);
 	if (event === undefined) return;
-	event.dependencies = [...new Set(instance.dependencies)].map((each) => instanceInfo(each));
+	const { dependencies } = instance;
+	event.dependencies = dependencies
+		? Array.from(new Set(dependencies), (each) => instanceInfo(each))
+		: none;
 	if (instance.state === "failed") event.error = instance.error;
 	acquireTrace.finish(event);
 }
 
-/** @param told - What it is told of anything but success. */
-export function releaseEvent(
-	owner: Owner,
-	instance: Instance | undefined,
-	told: { readonly incomplete: boolean } | undefined,
-	early: boolean,
-): ReleaseEvent {
-	return {
-		...beginning(owner),
-		instance: instance && instanceInfo(instance),
-		outcome: told === undefined ? "success" : told.incomplete ? "incomplete" : "failure",
-		early,
+/** Somebody in `origin`, or the setup of `requester`, is to wait for `instance`. */
+export function publishWait(
+	origin: Owner,
+	instance: Instance,
+	requester: Instance | undefined,
+): void {
+	if (!waits?.hasSubscribers) return;
+	const info = instanceInfo(instance);
+	const event: WaitEvent = {
+		scope: scopeInfo(origin),
+		at: performance.now(),
+		instance: info,
+		setup: Known.eventOf(info),
+		requester: requester && instanceInfo(requester),
 	};
+	waits.publish(event);
 }
 
 export function publishMark(owner: Owner, name: string, detail: unknown): void {
-	if (!marks?.hasSubscribers) return;
-	const event: MarkEvent = { scope: scopeInfo(owner), name, at: performance.now(), detail };
-	marks.publish(event);
+	if (marks?.hasSubscribers) marks.publish(new Mark(owner, name, detail));
 }
 
 export function publishError(owner: Owner, error: unknown): void {

@@ -6,8 +6,8 @@
 
 import type { ErrorRequestHandler, NextFunction, Request, RequestHandler, Response } from "express";
 import type { Contextual, Uninferred } from "#contextual";
+import { attachments } from "./attachments.ts";
 import {
-	attachments,
 	Exchange,
 	foreignCaller,
 	isEcho,

@@ -22,10 +22,10 @@ import {
 } from "hono/streaming";
 import type { BlankInput, HandlerResponse } from "hono/types";
 import type { Contextual, Uninferred } from "#contextual";
+import { attachments } from "./attachments.ts";
 import { bindWebStream } from "./body.ts";
 import {
 	asError,
-	attachments,
 	Exchange,
 	foreignCaller,
 	missingMiddleware,

@@ -75,45 +75,6 @@ export function requestDefaults(options: RequestScopeOptions<never>): RequestDef
 	};
 }
 
-/** Gives back what it is given: the private fields of a subclass then go to that. */
-class Same {
-	constructor(object: object) {
-		// biome-ignore lint/correctness/noConstructorReturn: that is what it is for
-		return object;
-	}
-}
-
-/** Remembers something of a framework's object. */
-export interface Attachments<T> {
-	/** @param to - Not even an object where another framework calls. */
-	get(to: object | undefined): T | undefined;
-	set(to: object, value: T): void;
-}
-
-/**
- * Makes a memory like a `WeakMap`; but of one of those, what the value holds is only collected with the old generation,
- * which cost more than all the rest of a request. A private field is neither seen nor inherited: an object made of another
- * is a request of its own.
- */
-export function attachments<T>(): Attachments<T> {
-	return class Attached extends Same {
-		readonly #value: T;
-
-		constructor(to: object, value: T) {
-			super(to);
-			this.#value = value;
-		}
-
-		static get(to: object | undefined): T | undefined {
-			return to !== undefined && #value in to ? (to as Attached).#value : undefined;
-		}
-
-		static set(to: object, value: T): void {
-			new Attached(to, value);
-		}
-	};
-}
-
 /** What went wrong. Anything can be thrown. */
 interface Fault {
 	readonly error: unknown;

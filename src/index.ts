@@ -44,6 +44,7 @@ export type {
 	ScopeInfo,
 	TaskEvent,
 	TracedEvent,
+	WaitEvent,
 } from "./events.ts";
 export { family } from "./family.ts";
 export { detectLeaks, type LeakDetection, unclosedScopes } from "./leaks.ts";

@@ -1,4 +1,4 @@
-import { acquireTrace, publishAcquired } from "./events.ts";
+import { type KnownInstance, publishAcquired } from "./events.ts";
 import type { Linked } from "./list.ts";
 import type { Owner } from "./owner.ts";
 import type { Departure } from "./release-early.ts";
@@ -75,6 +75,8 @@ export class Instance implements Linked {
 	/** While an order is made: how many of its dependents are still to be released. */
 	dependents = 0;
 	readonly startedAt: number = performance.now();
+	/** What listeners know it by. */
+	info: KnownInstance | undefined;
 	#promise: Promise<unknown> | undefined;
 	#resolve: (value: unknown) => void = ignore;
 	#reject: (error: unknown) => void = ignore;
@@ -145,7 +147,7 @@ export class Instance implements Linked {
 		this.#forgetWaiters();
 		this.#onEnd?.();
 		owner.wake();
-		if (acquireTrace.underway !== undefined) publishAcquired(this);
+		if (this.info !== undefined) publishAcquired(this, this.info);
 	}
 
 	/** pending -> failed */
@@ -171,7 +173,7 @@ export class Instance implements Linked {
 			this.reported = true;
 		}
 		owner.wake();
-		if (acquireTrace.underway !== undefined) publishAcquired(this);
+		if (this.info !== undefined) publishAcquired(this, this.info);
 	}
 
 	/** releasing -> released. A timer made in the setup may hold on to this for ever: nothing else may come with it. */

@@ -14,10 +14,10 @@ import type {
 	Response,
 } from "koa";
 import type { Contextual, Uninferred } from "#contextual";
+import { attachments } from "./attachments.ts";
 import { bindNodeStream, bindWebStream, isNodeStream } from "./body.ts";
 import {
 	asError,
-	attachments,
 	Exchange,
 	foreignCaller,
 	isEcho,

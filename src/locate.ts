@@ -142,7 +142,7 @@ function lifetimeError(
 	const message =
 		consumer === undefined || !isOpenBelow(scope, wanted)
 			? `Cannot use ${definition.name} in ${place}: no open scope has its lifetime "${lifetime}"; ${chain}. ${advice}`
-			: `Cannot use ${definition.name} (lifetime "${lifetime}") in ${consumer.definition.name}, which is owned by "${consumer.owner.name}" and would outlive it, in ${place}; ${chain}. Give ${consumer.definition.name} the shorter lifetime or ${definition.name} the longer one, or open a scope of that lifetime around both.`;
+			: `Cannot use ${definition.name} in ${consumer.definition.name}, which would outlive it: ${definition.name} belongs to a scope "${lifetime}", ${consumer.definition.name} to "${consumer.owner.name}", which is open longer, in ${place}; ${chain}. Give ${consumer.definition.name} the shorter lifetime or ${definition.name} the longer one, or open a scope of that lifetime around both.`;
 	return new LifetimeError(message, detailsOf(definition, scope, consumer));
 }
 

@@ -1,5 +1,4 @@
 import { InvalidArgumentError, isObject, ScopeClosedError, ScopeError } from "./errors.ts";
-import { publishOpening, scopeTrace } from "./events.ts";
 import { type Frame, frames, requesterOf, Task } from "./frame.ts";
 import { checkKind, checkOptions, kindOf } from "./options.ts";
 import { admits, isWithin, Owner } from "./owner.ts";
@@ -30,7 +29,6 @@ export function openOwner(
 	// what a setup opens and doesn't close goes right after its instance
 	if (owner.opener !== undefined && owner.opener.owner === parent)
 		parent.register(dispose, owner.opener);
-	if (scopeTrace.hasSubscribers) publishOpening(owner);
 	return owner;
 }
 

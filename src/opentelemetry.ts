@@ -28,6 +28,7 @@ import type {
 	ScopeInfo,
 	TaskEvent,
 	TracedEvent,
+	WaitEvent,
 } from "./index.ts";
 import { setMethod } from "./method.ts";
 
@@ -224,6 +225,10 @@ function tracing(provider: Pick<TracerProvider, "getTracer">): Listener[] {
 			const span = scopes.get(scope)?.span;
 			// a response may end after its request's scope, which then tells of a failure
 			if (span?.isRecording()) span.addEvent(name);
+		}),
+		on<WaitEvent>("yieldscope:wait", ({ scope, instance, requester }) => {
+			const span = (requester && setups.get(requester)) ?? scopeSpan(scope)?.span;
+			if (span?.isRecording()) span.addEvent("wait", resourceOf(instance));
 		}),
 		on<ReportEvent>("yieldscope:error", ({ scope, error }) => {
 			const span = scopeSpan(scope)?.span;

@@ -1,6 +1,6 @@
 import { AsyncResource } from "node:async_hooks";
 import { AcquireAbortedError, type ScopeIncompleteError } from "./errors.ts";
-import { publishClosing, publishError, scopeTrace } from "./events.ts";
+import { type KnownScope, publishClosing, publishError } from "./events.ts";
 import { type Frame, frames, runInFrame, type Task, type Visitor, visitorIn } from "./frame.ts";
 import { Callback, type Entry, Instance, ignore } from "./instance.ts";
 import { type Linked, List } from "./list.ts";
@@ -67,6 +67,8 @@ export class Owner implements Linked {
 	busy = 0;
 	/** What its setups are given. */
 	setupContext: SetupContext | undefined;
+	/** What listeners know it by. */
+	info: KnownScope | undefined;
 	/** Work for when the work is done. */
 	afterWork: (() => unknown)[] | undefined;
 
@@ -154,7 +156,11 @@ export class Owner implements Linked {
 		this.children = new List();
 		for (const child of next.children.toArray()) child.parent = next;
 		if (next.entries.last !== undefined || next.children.last !== undefined) next.#touch();
+		// for listeners it is the same scope, and goes on
+		next.info = this.info;
+		this.info = undefined;
 		this.finish();
+		this.info = next.info;
 	}
 
 	/** Made when it is asked for: adapters name scopes by what clients send. */
@@ -434,7 +440,7 @@ export class Owner implements Linked {
 		if (this.#controller !== undefined && this.#isOutlived) this.#followParent(this.#controller);
 		this.onFinish?.();
 		this.onFinish = undefined;
-		if (scopeTrace.underway !== undefined) publishClosing(this);
+		if (this.info !== undefined) publishClosing(this, this.info);
 	}
 }
 

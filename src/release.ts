@@ -6,7 +6,7 @@ import {
 	ScopeIncompleteError,
 	YieldedTwiceError,
 } from "./errors.ts";
-import { type ReleaseEvent, releaseEvent, releaseTrace } from "./events.ts";
+import { type ReleaseEvent, releaseTrace, TracedRelease } from "./events.ts";
 import { Callback, type Entry, Instance } from "./instance.ts";
 import type { List } from "./list.ts";
 import { attachCause, Failure } from "./outcome.ts";
@@ -287,9 +287,9 @@ function eventOf(
 	verdict: Verdict,
 ): ReleaseEvent | undefined {
 	if (!releaseTrace.hasSubscribers) return undefined;
-	if (entry instanceof Callback)
-		return entry.run && releaseEvent(owner, undefined, sent, verdict !== owner);
-	return releaseEvent(owner, entry, sent, verdict !== owner);
+	if (entry instanceof Callback && entry.run === undefined) return undefined;
+	const instance = entry instanceof Instance ? entry : undefined;
+	return new TracedRelease(owner, instance, sent, verdict !== owner);
 }
 
 /** Takes in what a release threw. */

@@ -357,8 +357,13 @@ export function token<T>(name: string, options?: Omit<ResourceOptions, "name">):
  */
 export function provide<T>(resource: Resource<T>, value: NoInfer<T>): Binding;
 export function provide(resource: unknown, ...values: unknown[]): Binding {
-	const definition = definitionOf(resource);
 	const [value] = values;
+	if (value instanceof Definition && !(resource instanceof Definition)) {
+		throw new InvalidArgumentError(
+			`Expected a resource, then its value: provide(${value.name}, value), not the other way round.`,
+		);
+	}
+	const definition = definitionOf(resource);
 	if (values.length === 0) {
 		throw new InvalidArgumentError(
 			`Expected a value for ${definition.name}: provide(${definition.name}, value).`,

@@ -7,7 +7,7 @@ import { ambientOwner, enterOwner, runIn } from "./context.ts";
 import { disposeHeld } from "./dispose.ts";
 import { disposerOf, requireDisposer } from "./disposer.ts";
 import { InvalidArgumentError, ScopeClosedError } from "./errors.ts";
-import { publishMark } from "./events.ts";
+import { publishMark, publishOpening, scopeTrace } from "./events.ts";
 import { frames } from "./frame.ts";
 import { customInspect, inspectScope } from "./inspect.ts";
 import { ignore } from "./instance.ts";
@@ -127,6 +127,8 @@ export class Scope implements AsyncDisposable {
 		const parent = parentOwner(options.parent, ambientOwner(frames.getStore()));
 		this.#owner = openOwner(this, false, parent, options, () => this.disposeAsync());
 		noteOpening(this.#owner, opener, held);
+		// a scope that is moved goes on as another
+		if (scopeTrace.hasSubscribers && opener !== Scope.prototype.move) publishOpening(this.#owner);
 		if (options.signal !== undefined) this.#owner.listen(options.signal);
 	}
 

@@ -4,6 +4,7 @@ import { closeSync } from "./close.ts";
 import { ambientOwner, enterOwner, runIn } from "./context.ts";
 import { requireDisposer, syncDisposerOf } from "./disposer.ts";
 import { InvalidArgumentError, isThenable, ScopeError } from "./errors.ts";
+import { publishOpening, scopeTrace } from "./events.ts";
 import { frames } from "./frame.ts";
 import { customInspect, inspectScope } from "./inspect.ts";
 import { noteOpening, type Opener } from "./leaks.ts";
@@ -86,6 +87,9 @@ export class SyncScope implements Disposable {
 			() => this.dispose(),
 		);
 		noteOpening(this.#owner, opener, held);
+		// a scope that is moved goes on as another
+		if (scopeTrace.hasSubscribers && opener !== SyncScope.prototype.move)
+			publishOpening(this.#owner);
 	}
 
 	/** {@inheritDoc Scope.name} */

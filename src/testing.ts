@@ -8,11 +8,11 @@ import {
 	InvalidArgumentError,
 	openScope,
 	type Resource,
-	type Scope,
+	Scope,
 	ScopeError,
 	type ScopeOptions,
 	type ScopeSnapshot,
-	type SyncScope,
+	SyncScope,
 	unclosedScopes,
 } from "./index.ts";
 
@@ -54,6 +54,11 @@ export function expectNoOpenScopes(
 	scope?: Scope | SyncScope,
 	{ stacks = false }: LeakCheckOptions = {},
 ): void {
+	if (scope !== undefined && !(scope instanceof Scope) && !(scope instanceof SyncScope)) {
+		throw new InvalidArgumentError(
+			"Expected a scope for expectNoOpenScopes(), or undefined for all. Options come after it.",
+		);
+	}
 	const open = scope?.inspect().children ?? unclosedScopes().map((each) => each.inspect());
 	if (open.length === 0) return;
 	const count = open.length === 1 ? "1 scope is" : `${open.length} scopes are`;
@@ -171,6 +176,12 @@ export type TestContext = NodeTestContext | VitestContext;
  * ```
  */
 export function testScope(context: TestContext, options: FixtureOptions = {}): Scope {
+	const { after, onTestFinished } = (context ?? {}) as Partial<NodeTestContext & VitestContext>;
+	if (typeof (onTestFinished ?? after) !== "function") {
+		throw new InvalidArgumentError(
+			"Expected what the test is given for testScope(): the `t` of node:test, or the context of Vitest. Options come after it.",
+		);
+	}
 	const scope = openFor(context, options);
 	const close = () => closeAfter(context, scope, options);
 	if ("onTestFinished" in context) context.onTestFinished(close);

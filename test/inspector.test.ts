@@ -9,6 +9,7 @@ import {
 	resource,
 	type Scope,
 	use,
+	useAll,
 	withScope,
 } from "../src/index.ts";
 import { type Inspector, type InspectorOptions, openInspector } from "../src/inspector.ts";
@@ -25,6 +26,7 @@ interface Entry {
 	readonly scope?: string;
 	readonly endedAt?: number;
 	readonly error?: string;
+	readonly asker?: string;
 	readonly dependencies?: readonly { readonly name: string }[];
 }
 
@@ -102,9 +104,9 @@ describe("openInspector", () => {
 			"tracing:yieldscope:scope:start",
 			"tracing:yieldscope:scope:asyncEnd",
 			"tracing:yieldscope:acquire:start",
-			"tracing:yieldscope:acquire:asyncEnd",
 			"tracing:yieldscope:release:start",
 			"tracing:yieldscope:task:start",
+			"yieldscope:wait",
 			"yieldscope:mark",
 			"yieldscope:error",
 		];
@@ -169,9 +171,71 @@ describe("the record", () => {
 		await Promise.all(requests);
 		const records = await recordsOf(inspector);
 		const traces = Object.fromEntries(records.map(({ name, entries }) => [name, traceOf(entries)]));
-		const expected = ["setup Orders uses Pool", "setup Pool in shop", "release Orders"];
-		expect(traces).toMatchObject({ first: expected, second: expected });
+		const orders = (kind: string) => [
+			"setup Orders uses Pool",
+			`${kind} Pool in shop`,
+			"release Orders",
+		];
+		expect(traces).toMatchObject({ first: orders("setup"), second: orders("wait") });
+		const waits = records.flatMap(({ entries }) => entries.filter(({ kind }) => kind === "wait"));
+		expect(waits.map(({ asker }) => asker)).toEqual(["first"]);
 		await app.disposeAsync();
+	});
+
+	it("has one entry for what several setups of a scope need", async () => {
+		const inspector = open();
+		const ready = gate<string>();
+		const Pool = resource(() => ready.promise, { name: "Pool" });
+		const A = resource({ Pool }, () => "a", { name: "A" });
+		const B = resource({ Pool }, () => "b", { name: "B" });
+		await withScope({ name: "own" }, async () => {
+			const both = useAll({ A, B });
+			ready.open("pool");
+			await both;
+			const app = use(Pool);
+			await app;
+		});
+		const [record] = await recordsOf(inspector);
+		expect(traceOf(record?.entries ?? [])).toEqual([
+			"setup A uses Pool",
+			"setup Pool",
+			"setup B uses Pool",
+			"release B",
+			"release A",
+			"release Pool",
+		]);
+	});
+
+	it("ends a wait with the scope that gives up on it", async () => {
+		const inspector = open();
+		const app = openScope({ name: "shop", lifetime: "app" });
+		const ready = gate<string>();
+		const Pool = resource(() => ready.promise, { name: "Pool", lifetime: "app" });
+		const first = app.use(Pool);
+		const request = openScope({ parent: app, name: "GET /", lifetime: "request" });
+		const second = request.use(Pool);
+		request.abort();
+		await expect(second).rejects.toMatchObject({ code: "YS_ERR_ACQUIRE_ABORTED" });
+		await request.disposeAsync();
+		const [record] = await recordsOf(inspector);
+		const [wait] = record?.entries ?? [];
+		expect([wait?.kind, wait?.endedAt, wait?.error]).toEqual(["wait", record?.endedAt, undefined]);
+		ready.open("pool");
+		await first;
+		await app.disposeAsync();
+	});
+
+	it("takes in what is told of a scope that has closed", async () => {
+		const inspector = open();
+		const scope = openScope({ name: "over", onReleaseError: () => {} });
+		await scope.disposeAsync();
+		const before = await recordsOf(inspector);
+		expect(before[0]?.marks).toEqual([]);
+		scope.mark("response:end", 200);
+		scope.report(new TypeError("late"));
+		const [after] = await recordsOf(inspector);
+		expect(after?.marks.map(({ name }) => name)).toEqual(["response:end"]);
+		expect(after?.reported).toEqual(["TypeError"]);
 	});
 
 	it("tells of what isn't over", async () => {
@@ -371,7 +435,7 @@ describe("the page", () => {
 		expect(html).toMatch(/<style>[^<]+<\/style>/);
 		expect(html).not.toMatch(/\b(?:src|href)="(?!data:,|#)/);
 		expect(html).not.toMatch(/https?:(?!\/\/www\.w3\.org\/2000\/svg")/);
-		expect(html).not.toMatch(/\son\w+=|\sstyle="|innerHTML|@import/);
+		expect(html).not.toMatch(/\son\w+=|\sstyle="|innerHTML|@import\s*(?:url|["'])/);
 		const policy = response.headers.get("content-security-policy");
 		expect(policy).toMatch(/^default-src 'none'; script-src 'sha256-[^' ]+'; style-src 'sha256-/);
 		expect(policy).not.toContain("unsafe");

@@ -251,6 +251,16 @@ describe("messages about what newcomers write", () => {
 			() => use(bad(generator)),
 		],
 		[
+			"provide with its arguments swapped",
+			"Expected a resource, then its value: provide(Pool, value), not the other way round.",
+			() => provide(bad("pool"), bad(Pool)),
+		],
+		[
+			"a misspelt option of use",
+			"Expected `fresh` or `lifetime` for use(), got `frsh`.",
+			() => withScope(() => use(Pool, bad({ frsh: true }))),
+		],
+		[
 			"provide without a value",
 			"Expected a value for Pool: provide(Pool, value).",
 			() => (provide as (resource: unknown) => unknown)(Pool),
@@ -529,7 +539,7 @@ describe("messages about acquisitions", () => {
 		],
 		[
 			"a resource that would outlive what it uses",
-			'Cannot use Pool (lifetime "request") in Tx, which is owned by "app" and would outlive it, in scope "app" (Orders > Tx > Pool); open are "app". Give Tx the shorter lifetime or Pool the longer one, or open a scope of that lifetime around both.',
+			'Cannot use Pool in Tx, which would outlive it: Pool belongs to a scope "request", Tx to "app", which is open longer, in scope "app" (Orders > Tx > Pool); open are "app". Give Tx the shorter lifetime or Pool the longer one, or open a scope of that lifetime around both.',
 			() =>
 				withScope({ lifetime: "app" }, () =>
 					withScope({ lifetime: "request" }, () =>
@@ -539,7 +549,7 @@ describe("messages about acquisitions", () => {
 		],
 		[
 			"a resource that names a scope that it would outlive",
-			'Cannot use Pool (lifetime "work") in Tx, which is owned by "app" and would outlive it, in scope "work" (Tx > Pool); open are "work" < "app". Give Tx the shorter lifetime or Pool the longer one, or open a scope of that lifetime around both.',
+			'Cannot use Pool in Tx, which would outlive it: Pool belongs to a scope "work", Tx to "app", which is open longer, in scope "work" (Tx > Pool); open are "work" < "app". Give Tx the shorter lifetime or Pool the longer one, or open a scope of that lifetime around both.',
 			() =>
 				withScope({ lifetime: "app" }, () =>
 					withScope({ name: "work" }, (scope) =>

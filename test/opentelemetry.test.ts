@@ -18,7 +18,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } 
 import { handler, requestScope } from "../src/hono.ts";
 import { family, openScope, resource, use, useAll, withScope } from "../src/index.ts";
 import { instrument } from "../src/opentelemetry.ts";
-import { logged, rejection, thrower } from "./support.ts";
+import { gate, logged, rejection, thrower } from "./support.ts";
 
 const manager = new AsyncLocalStorageContextManager().enable();
 beforeAll(() => void context.setGlobalContextManager(manager));
@@ -271,6 +271,26 @@ describe("spans", () => {
 			["exception", "disk full"],
 		]);
 		expect(scope?.attributes["yieldscope.outcome"]).toBe("failure");
+	});
+
+	it("tell of waits for a setup that somebody else has asked for", async () => {
+		const ready = gate<string>();
+		const Pool = resource(() => ready.promise, { name: "Pool", lifetime: "app" });
+		const Orders = resource({ Pool }, () => "orders", { name: "Orders" });
+		await withScope({ lifetime: "app" }, async () => {
+			const first = use(Pool);
+			const second = withScope({ lifetime: "request" }, () => useAll({ Orders, Pool }));
+			ready.open("pool");
+			await Promise.all([first, second]);
+		});
+		const events = exporter
+			.getFinishedSpans()
+			.flatMap((span) => span.events.map(({ name, attributes }) => [span.name, name, attributes]));
+		const attributes = { "yieldscope.resource": "Pool" };
+		expect(events).toEqual([
+			["acquire Orders", "wait", attributes],
+			["scope request", "wait", attributes],
+		]);
 	});
 
 	it("have the marks, and last as long as what they are of", async () => {

@@ -94,6 +94,7 @@ describe.runIf(runtime === "node")("in Vitest", () => {
 			"fixture passes when it is tried again": "passed",
 			"fixture times out": "failed",
 			"scopeFixture is one for all that a test uses": "passed",
+			"scopeFixture leaves plain tests alone": "passed",
 			"testScope for ada": "passed",
 			"testScope for grace": "passed",
 			"testScope that fails": "failed",

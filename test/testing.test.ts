@@ -201,6 +201,27 @@ const inferred = it
 	.extend("scope", scopeFixture())
 	.extend("own", ({ scope }) => scope.use(logged([], "own")));
 
+describe("an argument of the wrong kind", () => {
+	const refused = (message: string) =>
+		expect.objectContaining({ code: "YS_ERR_INVALID_ARGUMENT", message });
+
+	it.each([undefined, null, { rollback: true }, {}])("is refused by testScope: %o", (context) => {
+		expect(() => testScope(context as never)).toThrow(
+			refused(
+				"Expected what the test is given for testScope(): the `t` of node:test, or the context of Vitest. Options come after it.",
+			),
+		);
+	});
+
+	it.each([null, { stacks: true }, "app"])("is refused by expectNoOpenScopes: %o", (scope) => {
+		expect(() => expectNoOpenScopes(scope as never)).toThrow(
+			refused(
+				"Expected a scope for expectNoOpenScopes(), or undefined for all. Options come after it.",
+			),
+		);
+	});
+});
+
 describe("a misspelt option", () => {
 	const options = { rolback: true } as object;
 	const message = "Expected the options of a scope, or `rollback`, got `rolback`.";

@@ -1,24 +1,89 @@
-/** Everything the server has told of, by id. */
+/** @import { Entry, ScopeRecord } from "./recording.ts" */
+
+/**
+ * One line of the waterfall: an instance from setup to release, a task, a callback or a scope.
+ *
+ * @typedef {Pick<Entry, "id" | "name" | "scope" | "kind" | "startedAt"> & {
+ *   run: Entry | undefined;
+ *   release: Entry | undefined;
+ * }} Line
+ */
+
+/**
+ * What takes time.
+ *
+ * @typedef {{ startedAt: number; endedAt?: number | undefined }} Span
+ */
+
+/**
+ * Makes a bar of the waterfall.
+ *
+ * @typedef {(className: string, start: number, end: number, title: string) => HTMLElement} Draw
+ */
+
+/**
+ * A part of a scope's life. `kind` is what it looks like.
+ *
+ * @typedef {{ name: string; kind: string; from: number; to: number }} Phase
+ */
+
+/**
+ * Everything the server has told of, by id.
+ *
+ * @type {Map<number, ScopeRecord>}
+ */
 const records = new Map();
 /** The server's clock, when it spoke last. */
 const clock = { now: 0, at: 0, timeOrigin: 0 };
+/** @type {{ selected: number | undefined; isPaused: boolean; missing: number }} */
 const view = { selected: undefined, isPaused: false, missing: 0 };
 
-const find = (id) => document.getElementById(id);
+/**
+ * An element of the page.
+ *
+ * @param {string} id
+ */
+function find(id) {
+	const found = document.getElementById(id);
+	if (found === null) throw new Error(`unreachable: #${id}`);
+	return found;
+}
+
 const now = () => (view.isPaused ? clock.now : clock.now + performance.now() - clock.at);
 
-/** An element with text, never with markup: names can be anything. */
+/**
+ * An element with text, never with markup: names can be anything.
+ *
+ * @template {keyof HTMLElementTagNameMap} K
+ * @param {K} tag
+ * @param {Record<string, string | undefined>} options
+ * @param {(Node | string)[]} children
+ */
 function element(tag, options = {}, ...children) {
 	const { text, className, ...attributes } = options;
 	const made = document.createElement(tag);
 	if (text !== undefined) made.textContent = text;
 	if (className !== undefined) made.className = className;
-	for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+	for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value ?? "");
 	made.append(...children);
 	return made;
 }
 
-/** Milliseconds, to three digits. */
+/**
+ * A button in a part of the page.
+ *
+ * @param {Element} within
+ * @returns {HTMLButtonElement | null}
+ */
+function buttonIn(within, selector = "button") {
+	return within.querySelector(selector);
+}
+
+/**
+ * Milliseconds, to three digits.
+ *
+ * @param {number} ms
+ */
 function duration(ms) {
 	if (ms >= 60_000) return `${Math.floor(ms / 60_000)} min ${Math.floor((ms % 60_000) / 1000)} s`;
 	if (ms >= 10_000) return `${(ms / 1000).toFixed(1)} s`;
@@ -26,16 +91,23 @@ function duration(ms) {
 	return `${ms.toFixed(ms >= 100 ? 0 : ms >= 10 ? 1 : 2)} ms`;
 }
 
-const isOpen = (record) => record.endedAt === undefined;
+/** @param {{ endedAt?: number | undefined }} each */
+const isOpen = (each) => each.endedAt === undefined;
+/** @param {Span} each */
 const endOf = (each) => each.endedAt ?? now();
+/** @param {Span} each */
 const lengthOf = (each) => Math.max(0, endOf(each) - each.startedAt);
+/** @param {string | undefined} error */
 const isTimeout = (error) => /timeout/i.test(error ?? "");
+/** @param {string} error */
 const errorText = (error) => (isTimeout(error) ? `timed out: ${error}` : `failed: ${error}`);
 
+/** @param {ScopeRecord} record */
 function outcomeOf(record) {
 	return isOpen(record) ? "open" : (record.outcome ?? "");
 }
 
+/** @param {ScopeRecord} record */
 function hasError(record) {
 	return (
 		record.error !== undefined ||
@@ -44,9 +116,11 @@ function hasError(record) {
 	);
 }
 
-/** One line of the waterfall: an instance from setup to release, a task, a callback or a scope. */
+/** @param {ScopeRecord} record */
 function linesOf(record) {
+	/** @type {Line[]} */
 	const lines = [];
+	/** @type {Map<number | undefined, Line>} */
 	const byInstance = new Map();
 	for (const entry of record.entries) {
 		const { kind, id, name, scope, startedAt } = entry;
@@ -55,53 +129,80 @@ function linesOf(record) {
 			known.release = entry;
 			continue;
 		}
-		if (kind === "scope" && !isOpen(entry) && record.lifetime === "request") {
-			// the handler's, which the phases show
-			if (name === "handler") continue;
-		}
+		// the phases show the handler's
 		if (kind === "scope" && name === "handler") continue;
-		const line = { id, name, scope, kind, startedAt };
-		if (kind === "release") line.release = entry;
-		else line.run = entry;
+		const [run, release] = kind === "release" ? [undefined, entry] : [entry, undefined];
+		const line = { id, name, scope, kind, startedAt, run, release };
 		lines.push(line);
 		if (kind === "setup") byInstance.set(id, line);
 	}
 	return lines.sort((a, b) => a.startedAt - b.startedAt);
 }
 
-/** What a setup took without those it asked for. */
-function ownTime(setup, record) {
+/**
+ * Whether something can't go on until it is over.
+ *
+ * @param {Entry["kind"]} kind
+ */
+const isAwaited = (kind) => kind === "setup" || kind === "wait";
+
+/**
+ * When a setup waited for others, in order, without overlaps.
+ *
+ * @param {Entry} setup
+ * @param {ScopeRecord} record
+ */
+function waitsOf(setup, record) {
 	const inner = record.entries
 		.filter(({ kind, id, requester }) => {
-			if (kind !== "setup" || id === setup.id) return false;
+			if (!isAwaited(kind) || id === setup.id) return false;
 			return requester === setup.id || setup.dependencies?.some((each) => each.id === id);
 		})
-		.map((each) => [Math.max(each.startedAt, setup.startedAt), Math.min(endOf(each), endOf(setup))])
-		.sort(([a], [b]) => a - b);
-	let covered = 0;
+		.sort((a, b) => a.startedAt - b.startedAt);
+	const waits = [];
 	let until = setup.startedAt;
-	for (const [from, to] of inner) {
-		covered += Math.max(0, to - Math.max(from, until));
+	for (const each of inner) {
+		const from = Math.max(each.startedAt, until);
+		const to = Math.min(endOf(each), endOf(setup));
+		if (to > from) waits.push({ from, to, isOver: !isOpen(each) });
 		until = Math.max(until, to);
 	}
-	return lengthOf(setup) - covered;
+	return waits;
 }
 
+/**
+ * What a setup took without those it waited for.
+ *
+ * @param {Entry} setup
+ * @param {ScopeRecord} record
+ */
+function ownTime(setup, record) {
+	return waitsOf(setup, record).reduce((left, { from, to }) => left - (to - from), lengthOf(setup));
+}
+
+/**
+ * @param {ScopeRecord} record
+ * @param {string} name
+ */
 const markOf = (record, name) => record.marks.find((mark) => mark.name === name)?.at;
 
-/** The parts of a scope's life, in order, as far as they are known. */
+/**
+ * The parts of a scope's life, in order, as far as they are known.
+ *
+ * @param {ScopeRecord} record
+ */
 function phasesOf(record) {
 	const { entries } = record;
 	const end = endOf(record);
-	const first = (kind) => entries.find((entry) => entry.kind === kind)?.startedAt;
-	const isOver = (time) => time !== undefined;
+	/** @type {Phase[]} */
 	const phases = [];
 	let from = record.startedAt;
+	/** @type {(name: string, kind: string, to: number | undefined) => boolean} */
 	const add = (name, kind, to) => {
 		const until = Math.min(Math.max(to ?? end, from), end);
 		if (until > from) phases.push({ name, kind, from, to: until });
 		from = until;
-		return isOver(to);
+		return to !== undefined;
 	};
 	const answered = markOf(record, "handler:end");
 	if (answered === undefined && record.lifetime !== "request") {
@@ -110,7 +211,7 @@ function phasesOf(record) {
 		return phases;
 	}
 	const begun = markOf(record, "handler:start");
-	const setups = entries.filter(({ kind }) => kind === "setup");
+	const setups = entries.filter(({ kind }) => isAwaited(kind));
 	if (begun !== undefined) {
 		add("setup", "setup", begun);
 	} else if (setups.length > 0 && (answered === undefined || hasError(record))) {
@@ -135,29 +236,43 @@ function phasesOf(record) {
 	const release = entries.find(
 		({ kind, startedAt }) => kind === "release" && startedAt >= from - 1,
 	);
-	if (release === undefined && first("spawn") !== undefined) add("tasks", "task", undefined);
+	if (release === undefined && entries.some(({ kind }) => kind === "spawn"))
+		add("tasks", "task", undefined);
 	else add("release", "release", undefined);
 	return phases;
 }
 
-/** Whether `id` isn't one that was released early, while others were still acquired. */
+/**
+ * Whether `id` isn't one that was released early, while others were still acquired.
+ *
+ * @param {ScopeRecord} record
+ * @param {number | undefined} id
+ */
 function isLast(record, id) {
 	const release = record.entries.find((each) => each.kind === "release" && each.id === id);
 	return !record.entries.some(
-		({ kind, startedAt }) => kind !== "release" && startedAt > release.startedAt,
+		({ kind, startedAt }) => kind !== "release" && startedAt > (release?.startedAt ?? 0),
 	);
 }
 
+/** @type {Record<Entry["kind"], (name: string, asker: string | undefined) => string>} */
 const verbs = {
 	setup: (name) => `the setup of ${name}`,
+	wait: (name, asker) =>
+		`the wait for the setup of ${name}, which ${asker ?? "another scope"} had asked for`,
 	release: (name) => (name === "callback" ? "a release callback" : `the release of ${name}`),
 	spawn: () => "a task that spawn() started",
 	after: () => "work that after() put off",
 	scope: (name) => `the scope ${name}`,
 };
-const nameOf = ({ kind, name }) => verbs[kind](name);
+/** @param {Entry} entry */
+const nameOf = ({ kind, name, asker }) => verbs[kind](name, asker);
 
-/** What runs and waits for nothing else that is known to run. */
+/**
+ * What runs and waits for nothing else that is known to run.
+ *
+ * @param {ScopeRecord} record
+ */
 function runningIn(record) {
 	const running = record.entries.filter((each) => isOpen(each) && each.kind !== "scope");
 	return running.filter(
@@ -165,58 +280,45 @@ function runningIn(record) {
 	);
 }
 
-/** Setups of enclosing scopes that ran meanwhile: a scope may wait for one that another asked for. */
-function sharedSetups(record) {
-	const known = new Set(record.entries.map(({ id }) => id));
-	const found = [];
-	for (let at = record.parent; at !== undefined; ) {
-		const parent = records.get(at.id);
-		if (parent === undefined) break;
-		for (const entry of parent.entries) {
-			const overlaps = entry.startedAt < endOf(record) && endOf(entry) > record.startedAt;
-			if (entry.kind === "setup" && overlaps && !known.has(entry.id)) found.push(entry);
-		}
-		at = parent.parent;
-	}
-	return found;
-}
-
+/**
+ * @param {number} part
+ * @param {number} whole
+ */
 function percent(part, whole) {
 	return whole > 0 ? ` (${Math.round((100 * part) / whole)} %)` : "";
 }
 
-/** The answers to: what made it slow, what keeps it open, what failed. */
+/**
+ * The answers to: what made it slow, what keeps it open, what failed.
+ *
+ * @param {ScopeRecord} record
+ */
 function verdictOf(record) {
+	/** @type {{ text: string; className: string }[]} */
 	const verdict = [];
 	const total = lengthOf(record);
 	const phases = phasesOf(record);
+	/** @type {(text: string, className?: string) => unknown} */
 	const add = (text, className = "") => verdict.push({ text, className });
 
 	if (isOpen(record)) {
 		const running = runningIn(record);
-		const current = phases.at(-1)?.name;
-		const shared = sharedSetups(record).filter(isOpen);
+		const current = phases.at(-1)?.name ?? "work";
 		if (running.length > 0) {
 			const what = running
 				.slice(0, 3)
 				.map((each) => `${nameOf(each)}, for ${duration(lengthOf(each))} so far`);
 			const more = running.length > 3 ? `; and ${running.length - 3} more` : "";
 			add(`Kept open by ${what.join("; ")}${more}.`, "kept");
-		} else if (shared.length > 0) {
-			add(
-				`It may wait for ${nameOf(shared[0])}, which another scope asked for ${duration(lengthOf(shared[0]))} ago.`,
-				"kept",
-			);
 		} else if (record.lifetime === "request") {
-			const what = {
+			/** @type {Record<string, string>} */
+			const parts = {
 				work: "the handler, which hasn't answered",
 				"work and response": "the handler or its response, which isn't completely sent",
 				response: "the response, which isn't completely sent",
-			}[current];
-			add(
-				`Kept open by ${what ?? `its ${current ?? "work"}`}, so far ${duration(lastOf(phases, total))}.`,
-				"kept",
-			);
+			};
+			const what = parts[current] ?? `its ${current}`;
+			add(`Kept open by ${what}, so far ${duration(lastOf(phases, total))}.`, "kept");
 		} else if (record.older) {
 			add("It was opened before the inspector; only what happened since is known.");
 		} else add("Open, and nothing is being set up or released.");
@@ -233,7 +335,7 @@ function verdictOf(record) {
 		for (const { name, from, to } of phases) {
 			if (name === "work") {
 				const inside = record.entries.filter(
-					({ kind, startedAt }) => kind === "setup" && startedAt >= from && startedAt < to,
+					({ kind, startedAt }) => isAwaited(kind) && startedAt >= from && startedAt < to,
 				);
 				const setups = inside.reduce((sum, each) => sum + ownTime(each, record), 0);
 				const what = record.lifetime === "request" ? "the handler's own work" : "its own work";
@@ -245,22 +347,16 @@ function verdictOf(record) {
 			}
 			if (name === "response") candidates.push({ what: "sending the response", time: to - from });
 		}
-		const shared = sharedSetups(record);
-		for (const entry of shared) {
-			const from = Math.max(entry.startedAt, record.startedAt);
-			candidates.push({
-				what: `${nameOf(entry)}, which another scope asked for`,
-				time: Math.min(endOf(entry), endOf(record)) - from,
-			});
-		}
 		const [slowest] = candidates.sort((a, b) => b.time - a.time);
 		if (slowest !== undefined) {
+			const part = slowest.time >= total / 2 ? "most of it" : "the longest part";
 			add(
-				`Took ${duration(total)}, most of it ${slowest.what}: ${duration(slowest.time)}${percent(slowest.time, total)}.`,
+				`Took ${duration(total)}, ${part} ${slowest.what}: ${duration(slowest.time)}${percent(slowest.time, total)}.`,
 			);
 		} else add(`Took ${duration(total)}.`);
 		const answered = markOf(record, "response:end");
-		if (answered !== undefined && record.endedAt - answered > 1) {
+		// less isn't worth a word
+		if (answered !== undefined && endOf(record) - answered > Math.max(1, total / 20)) {
 			const late = record.entries
 				.filter((each) => each.kind !== "scope" && endOf(each) > answered + 0.5)
 				.map((each) => ({ each, time: endOf(each) - Math.max(each.startedAt, answered) }))
@@ -270,7 +366,7 @@ function verdictOf(record) {
 					? "the handler, which went on"
 					: `${nameOf(late.each)}: ${duration(late.time)}`;
 			add(
-				`Kept open for ${duration(record.endedAt - answered)} after the response, most of it by ${by}.`,
+				`Kept open for ${duration(endOf(record) - answered)} after the response, most of it by ${by}.`,
 				"kept",
 			);
 		}
@@ -289,11 +385,23 @@ function verdictOf(record) {
 	return verdict;
 }
 
-const upper = (text) => text[0].toUpperCase() + text.slice(1);
-const lastOf = (phases, total) =>
-	phases.length > 0 ? phases.at(-1).to - phases.at(-1).from : total;
+/** @param {string} text */
+const upper = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+/**
+ * @param {Phase[]} phases
+ * @param {number} total
+ */
+const lastOf = (phases, total) => {
+	const last = phases.at(-1);
+	return last === undefined ? total : last.to - last.from;
+};
 
-/** Whether a release only threw on what it was told. */
+/**
+ * Whether a release only threw on what it was told.
+ *
+ * @param {Entry} entry
+ * @param {ScopeRecord} record
+ */
 function isTold({ kind, outcome, error, startedAt }, record) {
 	if (kind !== "release" || outcome === "success") return false;
 	return (
@@ -302,22 +410,32 @@ function isTold({ kind, outcome, error, startedAt }, record) {
 	);
 }
 
-/** Setups that wait for one they asked for. */
+/**
+ * Setups that wait for another.
+ *
+ * @param {ScopeRecord} record
+ */
 function waitingIn(record) {
-	const running = record.entries.filter((each) => isOpen(each) && each.kind === "setup");
+	const running = record.entries.filter((each) => isOpen(each) && isAwaited(each.kind));
 	return running.flatMap((entry) =>
 		running.filter(({ requester }) => requester === entry.id).map(({ name }) => ({ entry, name })),
 	);
 }
 
+/**
+ * @param {Line} line
+ * @param {ScopeRecord} record
+ */
 function stateOf({ kind, run, release }, record) {
-	const errors = [run, release].filter(
-		(each) => each?.error !== undefined && !isTold(each, record),
+	const errors = [run, release].flatMap((each) =>
+		each?.error === undefined || isTold(each, record) ? [] : errorText(each.error),
 	);
-	if (errors.length > 0) return errors.map(({ error }) => errorText(error)).join("; ");
+	if (errors.length > 0) return errors.join("; ");
+	const isRunning = run !== undefined && isOpen(run);
 	if (release !== undefined) return isOpen(release) ? "releasing" : `released: ${release.outcome}`;
-	if (kind !== "setup") return isOpen(run) ? "running" : "done";
-	if (isOpen(run)) {
+	if (kind === "wait") return isRunning ? "waited for" : "was waited for";
+	if (kind !== "setup") return isRunning ? "running" : "done";
+	if (isRunning) {
 		const waits = waitingIn(record).filter(({ entry }) => entry === run);
 		return waits.length > 0
 			? `pending, waits for ${waits.map(({ name }) => name).join(", ")}`
@@ -331,7 +449,7 @@ function stateOf({ kind, run, release }, record) {
 function renderOpen() {
 	const open = [...records.values()].filter(isOpen);
 	const ids = new Set(open.map(({ id }) => id));
-	const roots = open.filter(({ parent }) => !ids.has(parent?.id));
+	const roots = open.filter(({ parent }) => parent === undefined || !ids.has(parent.id));
 	const shape = JSON.stringify(
 		open.map((each) => [
 			each.id,
@@ -342,15 +460,21 @@ function renderOpen() {
 	const list = find("open");
 	find("nothing-open").hidden = open.length > 0;
 	if (shape !== list.dataset.shape) {
-		const focused = document.activeElement?.dataset?.open;
+		const { activeElement } = document;
+		const focused = activeElement instanceof HTMLElement ? activeElement.dataset.open : undefined;
 		list.dataset.shape = shape;
 		list.replaceChildren(...roots.map((each) => openItem(each, open)));
-		if (focused !== undefined) list.querySelector(`[data-open="${focused}"]`)?.focus();
+		if (focused !== undefined) buttonIn(list, `[data-open="${focused}"]`)?.focus();
 	}
-	for (const small of list.querySelectorAll("[data-since]"))
-		small.textContent = duration(now() - Number(small.dataset.since));
+	/** @type {NodeListOf<HTMLElement>} */
+	const ages = list.querySelectorAll("[data-since]");
+	for (const small of ages) small.textContent = duration(now() - Number(small.dataset.since));
 }
 
+/**
+ * @param {ScopeRecord} record
+ * @param {ScopeRecord[]} open
+ */
 function openItem(record, open) {
 	const { id, name, lifetime, startedAt, older } = record;
 	const button = element("button", { type: "button", text: name, "data-open": String(id) });
@@ -361,18 +485,19 @@ function openItem(record, open) {
 	const inner = linesOf(record)
 		.filter(({ run, release, scope, kind }) => {
 			const isForeign = kind === "setup" && scope !== undefined && !ownsScope(record, scope);
-			if (isForeign && !isOpen(run)) return false;
+			if (isForeign && run?.endedAt !== undefined) return false;
 			if (run?.error !== undefined) return false;
-			return release === undefined ? kind === "setup" || isOpen(run) : isOpen(release);
+			const isRunning = run !== undefined && isOpen(run);
+			return release === undefined ? kind === "setup" || isRunning : isOpen(release);
 		})
 		.map((line) => {
 			const state = stateOf(line, record);
-			const since = line.release ?? line.run;
+			const latest = line.release ?? line.run;
 			const text = element("small", {
 				text: ` ${state} `,
-				className: isOpen(since) ? "waiting" : "",
+				className: latest?.endedAt === undefined ? "waiting" : "",
 			});
-			return element("li", {}, line.name, text, age(since.startedAt));
+			return element("li", {}, line.name, text, age(latest?.startedAt ?? line.startedAt));
 		});
 	const children = open
 		.filter(({ parent }) => parent?.id === id)
@@ -381,7 +506,12 @@ function openItem(record, open) {
 	return item;
 }
 
-/** Whether a scope of that name is told of with `record`. */
+/**
+ * Whether a scope of that name is told of with `record`.
+ *
+ * @param {ScopeRecord} record
+ * @param {string} scope
+ */
 function ownsScope(record, scope) {
 	return (
 		scope === "handler" ||
@@ -389,15 +519,23 @@ function ownsScope(record, scope) {
 	);
 }
 
+/** @param {number} since */
 const age = (since) => element("small", { "data-since": String(since) });
 
 // --- the list
 
+/** @type {Map<number, HTMLTableRowElement>} */
 const rows = new Map();
 
+/** @param {string} id */
+function chosenIn(id) {
+	return /** @type {HTMLInputElement | HTMLSelectElement} */ (find(id)).value;
+}
+
+/** @param {ScopeRecord} record */
 function matches(record) {
-	const query = find("query").value.trim().toLowerCase();
-	const wanted = find("outcome").value;
+	const query = chosenIn("query").trim().toLowerCase();
+	const wanted = chosenIn("outcome");
 	const names = [record.name, ...record.entries.map(({ name }) => name)];
 	if (query !== "" && !names.some((name) => name.toLowerCase().includes(query))) return false;
 	if (wanted === "error") return hasError(record);
@@ -406,7 +544,10 @@ function matches(record) {
 
 function renderList() {
 	const body = find("rows");
-	const shown = [...records.values()].filter(matches).sort((a, b) => b.startedAt - a.startedAt);
+	const isByLength = chosenIn("order") === "longest";
+	const shown = [...records.values()]
+		.filter(matches)
+		.sort((a, b) => (isByLength ? lengthOf(b) - lengthOf(a) : b.startedAt - a.startedAt));
 	const ids = new Set(shown.map(({ id }) => id));
 	for (const [id, row] of rows) {
 		if (ids.has(id)) continue;
@@ -416,17 +557,26 @@ function renderList() {
 	let at = body.firstElementChild;
 	for (const record of shown) {
 		const row = rows.get(record.id) ?? makeRow(record);
-		if (row === at) at = at.nextElementSibling;
+		if (row === at) at = row.nextElementSibling;
 		else body.insertBefore(row, at);
 		updateRow(row, record);
 	}
-	const choice = rows.get(view.selected) ?? body.firstElementChild;
-	for (const row of rows.values()) row.querySelector("button").tabIndex = row === choice ? 0 : -1;
+	const choice = rowOf(view.selected) ?? body.firstElementChild;
+	for (const row of rows.values()) {
+		const button = buttonIn(row);
+		if (button !== null) button.tabIndex = row === choice ? 0 : -1;
+	}
 	const missing = view.missing > 0 ? ` ${view.missing} were not recorded: too many were open.` : "";
 	const count = `${shown.length} of ${records.size} scopes.${missing}`;
 	if (find("count").textContent !== count) find("count").textContent = count;
 }
 
+/** @param {number | undefined} id */
+function rowOf(id) {
+	return id === undefined ? undefined : rows.get(id);
+}
+
+/** @param {ScopeRecord} record */
 function makeRow({ id, name, lifetime }) {
 	const button = element("button", { type: "button", text: name, "data-id": String(id) });
 	if (lifetime !== undefined) button.title = `lifetime ${lifetime}`;
@@ -441,24 +591,33 @@ function makeRow({ id, name, lifetime }) {
 	return row;
 }
 
+/**
+ * @param {HTMLTableRowElement} row
+ * @param {ScopeRecord} record
+ */
 function updateRow(row, record) {
 	const [, outcome, time] = row.cells;
 	const type = outcomeOf(record);
 	// the one that was sent: what the handler said may have been dropped
 	const status = record.marks.find((mark) => mark.name === "response:start")?.status;
 	const isOdd = type !== "failure" && hasError(record);
+	if (outcome === undefined || time === undefined) return; // makeRow makes them
 	outcome.textContent = `${status ?? ""} ${type}${isOdd ? " ✕ error" : ""}`.trim();
 	outcome.className = isOdd ? "bad" : type;
 	time.textContent = record.older ? "" : duration(lengthOf(record));
-	const button = row.querySelector("button");
-	if (record.id === view.selected) button.setAttribute("aria-current", "true");
-	else button.removeAttribute("aria-current");
+	const button = buttonIn(row);
+	if (record.id === view.selected) button?.setAttribute("aria-current", "true");
+	else button?.removeAttribute("aria-current");
 }
 
 // --- the selected scope
 
+function selectedRecord() {
+	return view.selected === undefined ? undefined : records.get(view.selected);
+}
+
 function renderDetail() {
-	const record = records.get(view.selected);
+	const record = selectedRecord();
 	find("selected").hidden = record === undefined;
 	if (record === undefined) {
 		if (view.selected === undefined) return;
@@ -494,10 +653,16 @@ function renderDetail() {
 	renderTable(record);
 }
 
+/**
+ * @param {ScopeRecord} record
+ * @param {Phase[]} phases
+ */
 function renderChart(record, phases) {
 	const from = Math.min(record.startedAt, ...record.entries.map(({ startedAt }) => startedAt));
 	const to = Math.max(endOf(record), ...record.entries.map(endOf), from + 0.01);
+	/** @type {(time: number) => number} */
 	const scale = (time) => (100 * (time - from)) / (to - from);
+	/** @type {Draw} */
 	const bar = (className, start, end, title) => {
 		const made = element("div", { className: `bar ${className}`, title });
 		made.style.left = `${scale(start)}%`;
@@ -527,6 +692,7 @@ function renderChart(record, phases) {
 	}
 	const chart = find("chart");
 	const lines = linesOf(record);
+	/** @type {Map<number | undefined, { line: Line; row: HTMLElement; track: HTMLElement }>} */
 	const drawn = new Map();
 	const made = lines.map((line) => {
 		const track = element("div", { className: "track" });
@@ -546,59 +712,80 @@ function renderChart(record, phases) {
 	const phaseRow = element("div", { className: "row" }, element("span", { text: "phases" }), band);
 	const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
 	chart.replaceChildren(grid, head, phaseRow, ...made, element("div", { className: "grid" }, svg));
-	const middle = ({ row, track }) =>
-		row.offsetTop + track.offsetTop - row.offsetTop + track.offsetHeight / 2;
-	for (const { line, ...ends } of drawn.values()) {
-		if (line.run === undefined || line.kind !== "setup") continue;
-		for (const id of usedBy(line, record)) {
+	/** @type {(track: HTMLElement) => number} */
+	const middle = (track) => track.offsetTop + track.offsetHeight / 2;
+	for (const { line, track } of drawn.values()) {
+		const { run } = line;
+		if (run === undefined || line.kind !== "setup") continue;
+		for (const id of usedBy(run, record)) {
 			const used = drawn.get(id);
 			if (used === undefined || used.line === line) continue;
-			const time = Math.max(
-				line.startedAt,
-				Math.min(endOf(used.line.run ?? used.line.release), endOf(line.run)),
-			);
-			draw(svg, scale(time), middle(used), middle(ends));
+			const until = Math.min(endOf(used.line.run ?? used.line), endOf(run));
+			draw(svg, scale(Math.max(line.startedAt, until)), middle(used.track), middle(track));
 		}
 	}
 }
 
-/** What the setup of a line uses: known at its end; until then, what it asked for. */
-function usedBy({ id, run }, record) {
-	if (run.dependencies !== undefined) return run.dependencies.map((each) => each.id);
+/**
+ * What a setup uses: known at its end; until then, what it asked for.
+ *
+ * @param {Entry} setup
+ * @param {ScopeRecord} record
+ */
+function usedBy({ id, dependencies }, record) {
+	if (dependencies !== undefined) return dependencies.map((each) => each.id);
 	return record.entries
-		.filter((each) => each.kind === "setup" && each.requester === id)
+		.filter((each) => isAwaited(each.kind) && each.requester === id)
 		.map((each) => each.id);
 }
 
+/**
+ * @param {SVGElement} svg
+ * @param {number} x
+ * @param {number} from
+ * @param {number} to
+ */
 function draw(svg, x, from, to) {
+	/** @type {(tag: string, attributes: Record<string, string | number>) => void} */
 	const make = (tag, attributes) => {
 		const made = svg.appendChild(document.createElementNS("http://www.w3.org/2000/svg", tag));
-		for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+		for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, String(value));
 	};
 	make("line", { x1: `${x}%`, x2: `${x}%`, y1: from, y2: to });
 	make("circle", { cx: `${x}%`, cy: to, r: 3.5 });
 }
 
+/**
+ * @param {Line} line
+ * @param {ScopeRecord} record
+ * @param {HTMLElement} track
+ * @param {Draw} bar
+ * @param {number} to
+ */
 function addBars({ name, kind, run, release }, record, track, bar, to) {
 	if (run !== undefined) {
-		const type = { setup: "setup", spawn: "task", after: "task", scope: "scope" }[kind];
+		const type = kind === "spawn" || kind === "after" ? "task" : kind;
 		track.append(
 			flagged(
 				bar(
 					barClass(type, run, record),
 					run.startedAt,
 					endOf(run),
-					`${name}: ${timesOf({ kind, run })}`,
+					`${name}: ${timesOf({ kind, run, release: undefined })}`,
 				),
 				run,
 				record,
 			),
 		);
+		const waits = kind === "setup" ? waitsOf(run, record) : [];
+		for (const { from, to: until, isOver } of waits) {
+			const title = `${name}: waits for ${duration(until - from)}`;
+			track.append(bar(isOver ? "waits" : "waits running", from, until, title));
+		}
 	}
-	const isUsed = kind === "setup" && !isOpen(run) && run.error === undefined;
-	if (isUsed) {
-		const until =
-			release?.startedAt ?? (isOpen(record) || run.endedAt > endOf(record) ? to : endOf(record));
+	if (kind === "setup" && run?.endedAt !== undefined && run.error === undefined) {
+		const isOutlived = isOpen(record) || run.endedAt > endOf(record);
+		const until = release?.startedAt ?? (isOutlived ? to : endOf(record));
 		track.append(bar("use", endOf(run), until, `${name}: in use`));
 	}
 	if (release !== undefined) {
@@ -608,7 +795,7 @@ function addBars({ name, kind, run, release }, record, track, bar, to) {
 					barClass("release", release, record),
 					release.startedAt,
 					endOf(release),
-					`${name}: ${timesOf({ kind, release })}`,
+					`${name}: ${timesOf({ kind, run: undefined, release })}`,
 				),
 				release,
 				record,
@@ -617,12 +804,23 @@ function addBars({ name, kind, run, release }, record, track, bar, to) {
 	}
 }
 
+/**
+ * @param {string} type
+ * @param {Entry} entry
+ * @param {ScopeRecord} record
+ */
 function barClass(type, entry, record) {
 	const isBad = entry.error !== undefined && !isTold(entry, record);
 	return `${isBad ? "error" : type}${isOpen(entry) ? " running" : ""}`;
 }
 
-/** Marks an error, and a timeout, not by colour alone. */
+/**
+ * Marks an error, and a timeout, not by colour alone.
+ *
+ * @param {HTMLElement} bar
+ * @param {Entry} entry
+ * @param {ScopeRecord} record
+ */
 function flagged(bar, entry, record) {
 	if (entry.error === undefined || isTold(entry, record)) return bar;
 	bar.append(element("span", { className: "flag", text: isTimeout(entry.error) ? "⏱" : "✕" }));
@@ -630,6 +828,7 @@ function flagged(bar, entry, record) {
 	return bar;
 }
 
+/** @param {Pick<Line, "kind" | "run" | "release">} line */
 function timesOf({ kind, run, release }) {
 	const parts = [];
 	if (run !== undefined)
@@ -638,9 +837,14 @@ function timesOf({ kind, run, release }) {
 	return parts.join(", ");
 }
 
+/** @param {number} time */
 const tickText = (time) => (time === 0 ? "0" : duration(time).replace(/\.0+ /, " "));
 
-/** Round times that cut a length into a few parts. */
+/**
+ * Round times that cut a length into a few parts.
+ *
+ * @param {number} length
+ */
 function ticks(length) {
 	const power = 10 ** Math.floor(Math.log10(length / 4));
 	const step =
@@ -648,7 +852,9 @@ function ticks(length) {
 	return Array.from({ length: Math.floor(length / step) + 1 }, (_, i) => i * step);
 }
 
+/** @param {ScopeRecord} record */
 function renderTable(record) {
+	/** @type {(text: string, className?: string) => HTMLElement} */
 	const cell = (text, className = "") => element("td", { text, className });
 	find("entries").replaceChildren(
 		...linesOf(record).map((line) => {
@@ -659,7 +865,7 @@ function renderTable(record) {
 				{},
 				element("th", {
 					scope: "row",
-					text: kind === "setup" ? name : `${kind} ${name === kind ? "" : name}`,
+					text: isAwaited(kind) ? name : `${kind} ${name === kind ? "" : name}`,
 				}),
 				cell(scope ?? record.name),
 				cell(duration(Math.max(0, startedAt - record.startedAt)), "number"),
@@ -674,16 +880,31 @@ function renderTable(record) {
 
 // --- what the user does
 
+/** @param {number} id */
 function select(id) {
 	view.selected = id;
 	render();
 }
 
+/**
+ * Selects what was clicked on; on a phone, what is shown of it is further down.
+ *
+ * @param {number} id
+ */
+function show(id) {
+	select(id);
+	const detail = find("detail");
+	if (detail.getBoundingClientRect().top > innerHeight * 0.7) detail.scrollIntoView();
+}
+
+/** @param {KeyboardEvent} event */
 function go(event) {
 	const buttons = [...find("rows").querySelectorAll("button")];
-	const at = buttons.indexOf(document.activeElement);
-	const to = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: buttons.length - 1 }[event.key];
-	const next = buttons[to];
+	const { activeElement } = document;
+	const at = activeElement instanceof HTMLButtonElement ? buttons.indexOf(activeElement) : -1;
+	/** @type {Record<string, number>} */
+	const keys = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: buttons.length - 1 };
+	const next = buttons[keys[event.key] ?? -1];
 	if (at === -1 || next === undefined) return;
 	event.preventDefault();
 	select(Number(next.dataset.id));
@@ -691,15 +912,16 @@ function go(event) {
 }
 
 find("rows").addEventListener("click", ({ target }) => {
-	const id = target.closest("tr")?.querySelector("button").dataset.id;
-	if (id !== undefined) select(Number(id));
+	const row = target instanceof Element ? target.closest("tr") : null;
+	const id = row && buttonIn(row)?.dataset.id;
+	if (id) show(Number(id));
 });
 find("rows").addEventListener("keydown", go);
 find("open").addEventListener("click", ({ target }) => {
-	const id = target.closest("[data-open]")?.dataset.open;
-	if (id !== undefined) select(Number(id));
+	const button = target instanceof Element ? target.closest("button") : null;
+	if (button?.dataset.open) show(Number(button.dataset.open));
 });
-for (const id of ["query", "outcome"]) find(id).addEventListener("input", renderList);
+for (const id of ["query", "outcome", "order"]) find(id).addEventListener("input", renderList);
 find("pause").addEventListener("click", () => {
 	view.isPaused = !view.isPaused;
 	find("pause").setAttribute("aria-pressed", String(view.isPaused));
@@ -711,6 +933,7 @@ find("pause").addEventListener("click", () => {
 });
 addEventListener("resize", renderDetail);
 
+/** @param {string} text */
 function say(text) {
 	if (find("status").textContent !== text) find("status").textContent = text;
 }
@@ -723,6 +946,7 @@ function render() {
 
 // --- what the server says
 
+/** @type {EventSource} */
 let source;
 
 function connect() {
@@ -760,7 +984,7 @@ setInterval(() => {
 		const record = records.get(id);
 		if (record !== undefined && isOpen(record)) updateRow(row, record);
 	}
-	const selected = records.get(view.selected);
+	const selected = selectedRecord();
 	if (selected !== undefined && isOpen(selected)) renderDetail();
 }, 250);
 

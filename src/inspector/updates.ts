@@ -1,4 +1,5 @@
-import type { Recorder, ScopeRecord } from "./recorder.ts";
+import type { Recorder } from "./recorder.ts";
+import type { ScopeRecord } from "./recording.ts";
 
 const interval = 250;
 const heartbeat = 15_000;

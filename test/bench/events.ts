@@ -12,10 +12,11 @@ const run = promisify(execFile);
 /** What publishes, as it would be if there were no events. */
 const publishing: readonly (readonly [RegExp, string])[] = [
 	[/\b\w+Trace\.hasSubscribers\b/g, "false"],
-	[/\b\w+Trace\.underway !== undefined/g, "false"],
-	[/\bpublishError\(this, error\);/g, ""],
+	[/\bthis\.info !== undefined/g, "false"],
+	[/\bpublish(?:Error|Wait)\(.+\);/g, ""],
+	[/^\tinfo: \w+ \| undefined;/gm, ""],
 ];
-const publishers = /\/src\/(?:acquire|close|instance|open|owner|release)\.ts$/;
+const publishers = /\/src\/(?:acquire|close|instance|owner|release|scope|sync-scope)\.ts$/;
 
 /** The core without its events: what is `if (false)` then is left out. */
 const silent = {

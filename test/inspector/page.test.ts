@@ -1,4 +1,5 @@
-import { readFileSync } from "node:fs";
+import type { AxeResults } from "axe-core";
+import axe from "axe-core";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { openScope, resource } from "../../src/index.ts";
@@ -6,7 +7,6 @@ import { noChromium, openChromium } from "../chromium.ts";
 import { openShop, secret } from "./shop.ts";
 
 const onNode = !("Bun" in globalThis) && !("Deno" in globalThis);
-const contrast = readFileSync(new URL("contrast.js", import.meta.url), "utf8");
 
 type Shop = Awaited<ReturnType<typeof openShop>>;
 
@@ -40,6 +40,7 @@ describe.skipIf(!onNode || noChromium !== "")(`the page, in Chromium${noChromium
 			if (!request.url().startsWith(`${shop.url}/inspector`) && !request.url().startsWith("data:"))
 				complaints.push(`asks for ${request.url()}`);
 		});
+		await page.addInitScript(axe.source);
 		await page.goto(`${shop.url}/inspector`);
 		await page.getByText("Live.").waitFor();
 		return page;
@@ -50,7 +51,7 @@ describe.skipIf(!onNode || noChromium !== "")(`the page, in Chromium${noChromium
 	const verdict = (page: Page) => page.getByRole("list", { name: "In short" });
 
 	async function sees(page: Page, text: RegExp): Promise<void> {
-		await verdict(page).getByText(text).first().waitFor({ timeout: 5000 });
+		await verdict(page).getByText(text).first().waitFor({ timeout: 20_000 });
 	}
 
 	it("says which resource made a request slow", { timeout: 30_000 }, async () => {
@@ -58,7 +59,7 @@ describe.skipIf(!onNode || noChromium !== "")(`the page, in Chromium${noChromium
 		await shop.get("/orders");
 		const page = await show(shop);
 		await select(page, "GET /orders");
-		await sees(page, /^Took .+ ms, most of it the setup of Pool: /);
+		await sees(page, /^Took .+ ms, (?:most of it|the longest part) the setup of Pool: /);
 		const cells = await page.locator("#entries tr").allInnerTexts();
 		expect(cells.map((text) => text.split(/\t/).filter((each) => !/\d m?s$/.test(each)))).toEqual([
 			["Tx", "handler", "released: success", "Connection"],
@@ -68,6 +69,42 @@ describe.skipIf(!onNode || noChromium !== "")(`the page, in Chromium${noChromium
 		expect(await page.locator("#phases").innerText()).toMatch(
 			/setup[\s\S]+work[\s\S]+handler release[\s\S]+response[\s\S]+release/,
 		);
+	});
+
+	it("says that a request waits for a setup that another has asked for", {
+		timeout: 30_000,
+	}, async () => {
+		const shop = await start();
+		const page = await show(shop);
+		const first = shop.get("/newsletter");
+		await select(page, "GET /newsletter");
+		const second = shop.get("/confirmation");
+		await select(page, "GET /confirmation");
+		const wait = "the wait for the setup of Templates, which GET /newsletter had asked for";
+		await sees(page, new RegExp(`^Kept open by ${wait}, for .+ so far\\.$`));
+		await sees(page, /^Letter waits for Templates\.$/);
+		await page.locator("#open").getByText("waited for", { exact: true }).waitFor();
+		expect(await page.locator("#chart .bar.wait.running").count()).toBe(1);
+		expect(await page.locator("#chart .bar.waits.running").count()).toBe(1);
+		shop.templates.open("");
+		await Promise.all([first, second]);
+		await sees(page, new RegExp(`, (?:most of it|the longest part) ${wait}: `));
+	});
+
+	it("tells what a setup took from what it waited for", { timeout: 30_000 }, async () => {
+		const shop = await start();
+		await shop.get("/orders");
+		const page = await show(shop);
+		await select(page, "GET /orders");
+		await sees(page, /the setup of Pool/);
+		const right = async (name: string, bars: string) => {
+			const row = page.locator("#chart .row", { hasText: name });
+			const box = await row.locator(bars).boundingBox();
+			return Math.round((box?.x ?? 0) + (box?.width ?? 0));
+		};
+		const pool = await right("Pool", ".bar.setup");
+		expect(await right("Connection", ".bar.waits")).toBeCloseTo(pool, -0.5);
+		expect(await right("Tx", ".bar.waits")).toBe(await right("Connection", ".bar.setup"));
 	});
 
 	it("draws to scale, and lines from what is used", { timeout: 30_000 }, async () => {
@@ -126,7 +163,7 @@ describe.skipIf(!onNode || noChromium !== "")(`the page, in Chromium${noChromium
 		await expect.poll(() => verdict(page).innerText()).not.toBe(before);
 		shop.mail.open("");
 		await answer;
-		await sees(page, /most of it the setup of Smtp/);
+		await sees(page, /(?:most of it|the longest part) the setup of Smtp/);
 	});
 
 	it("shows an aborted stream", { timeout: 30_000 }, async () => {
@@ -185,6 +222,11 @@ describe.skipIf(!onNode || noChromium !== "")(`the page, in Chromium${noChromium
 		await page.getByLabel("Outcome").selectOption("error");
 		expect(await names()).toEqual(["GET /conflict"]);
 		expect(await page.locator("#count").innerText()).toBe("1 of 3 scopes.");
+		await page.getByLabel("Outcome").selectOption("");
+		await page.getByLabel("First").selectOption("the longest");
+		expect(await names()).toEqual(["GET /orders", "GET /conflict"]);
+		await page.getByLabel("First").selectOption("the latest");
+		expect(await names()).toEqual(["GET /conflict", "GET /orders"]);
 	});
 
 	it("is worked by keyboard, also while it updates", { timeout: 30_000 }, async () => {
@@ -193,7 +235,7 @@ describe.skipIf(!onNode || noChromium !== "")(`the page, in Chromium${noChromium
 		await shop.get("/conflict");
 		const page = await show(shop);
 		const focused = () => page.locator(":focus").textContent();
-		await page.getByLabel("Outcome").focus();
+		await page.getByLabel("First").focus();
 		await page.keyboard.press("Tab");
 		expect(await focused()).toBe("GET /conflict");
 		await page.keyboard.press("ArrowDown");
@@ -208,7 +250,7 @@ describe.skipIf(!onNode || noChromium !== "")(`the page, in Chromium${noChromium
 		expect(await focused()).toBe("shop");
 		// one stop for the whole list
 		await page.keyboard.press("Shift+Tab");
-		expect(await page.locator(":focus").getAttribute("id")).toBe("outcome");
+		expect(await page.locator(":focus").getAttribute("id")).toBe("order");
 	});
 
 	it("names what it shows for who doesn't see it", { timeout: 30_000 }, async () => {
@@ -251,20 +293,42 @@ describe.skipIf(!onNode || noChromium !== "")(`the page, in Chromium${noChromium
 		await page.locator("#rows").getByText("GET /orders").waitFor();
 	});
 
-	it.each(["light", "dark"] as const)(
-		"is readable in %s, and fits a phone",
-		{ timeout: 30_000 },
-		async (scheme) => {
+	it.each([
+		["light", 1280],
+		["dark", 1280],
+		["light", 390],
+		["dark", 390],
+	] as const)(
+		"is for everybody in %s, %i pixels wide",
+		{ timeout: 60_000 },
+		async (scheme, width) => {
 			const shop = await start();
 			await shop.get("/orders");
 			await shop.get("/conflict");
-			const page = await show(shop, 390);
+			await shop.get("/audited");
+			const page = await show(shop, width);
 			await page.emulateMedia({ colorScheme: scheme });
+			const complaintsOf = async () => {
+				const { violations } = await page.evaluate<AxeResults>("axe.run()");
+				return violations.flatMap(({ id, nodes }) => nodes.map(({ html }) => `${id}: ${html}`));
+			};
+			expect(await complaintsOf()).toEqual([]);
 			await select(page, "GET /conflict");
 			await sees(page, /ConflictError/);
-			const { width, faint } = await page.evaluate<{ width: number; faint: string[] }>(contrast);
-			expect(faint).toEqual([]);
-			expect(width).toBe(390);
+			expect(await complaintsOf()).toEqual([]);
+			await select(page, "GET /audited");
+			await sees(page, /AuditLog/);
+			expect(await complaintsOf()).toEqual([]);
+			expect(await page.evaluate("document.documentElement.scrollWidth")).toBe(width);
 		},
 	);
+
+	it("shows on a phone what was tapped on", { timeout: 30_000 }, async () => {
+		const shop = await start();
+		await shop.get("/orders");
+		for (let i = 0; i < 20; i++) await shop.get("/audited");
+		const page = await show(shop, 390);
+		await select(page, "GET /orders");
+		expect((await page.locator("#name").boundingBox())?.y).toBeLessThan(400);
+	});
 });

@@ -17,6 +17,7 @@ export async function openShop(options: InspectorOptions = {}) {
 	const inspector = openInspector(options);
 	const app = openScope({ name: "shop", lifetime: "app", onReleaseError: () => {} });
 	const mail = gate<string>();
+	const templates = gate<string>();
 	const audited = gate();
 
 	const Pool = resource(
@@ -55,6 +56,8 @@ export async function openShop(options: InspectorOptions = {}) {
 	);
 	const Smtp = resource(() => mail.promise, { name: "Smtp" });
 	const Mailer = resource({ Smtp }, () => secret, { name: "Mailer", lifetime: "request" });
+	const Templates = resource(() => templates.promise, { name: "Templates", lifetime: "app" });
+	const Letter = resource({ Templates }, () => secret, { name: "Letter", lifetime: "request" });
 	const Cursor = resource(
 		async function* Cursor() {
 			yield secret;
@@ -88,6 +91,12 @@ export async function openShop(options: InspectorOptions = {}) {
 		"/mail",
 		handler({ mailer: Mailer }, async (_, _req, res) => void res.json([])),
 	);
+	for (const path of ["/newsletter", "/confirmation"]) {
+		shop.get(
+			path,
+			handler({ letter: Letter }, async (_, _req, res) => void res.json([])),
+		);
+	}
 	shop.get(
 		"/session",
 		handler({ session: Session }, async (_, _req, res) => void res.json([])),
@@ -118,11 +127,13 @@ export async function openShop(options: InspectorOptions = {}) {
 		inspector,
 		app,
 		mail,
+		templates,
 		audited,
 		url,
 		get: async (path: string) => (await fetch(url + path)).text(),
 		async [Symbol.asyncDispose]() {
 			mail.open("");
+			templates.open("");
 			audited.open();
 			inspector[Symbol.dispose]();
 			server.close();

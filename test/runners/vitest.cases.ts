@@ -42,11 +42,13 @@ describe("scopeFixture", () => {
 		.extend("scope", scopeFixture())
 		.extend("a", ({ scope }) => scope.use(Traced("a")))
 		.extend("b", ({ scope }) => scope.use(Traced("a")));
-	test.aroundEach((run, { scope }) => scope.run(run));
+	// it is called for plain tests as well, though its types say otherwise
+	test.aroundEach((run, { scope }) => (scope ? scope.run(run) : run()));
 
 	test("is one for all that a test uses", ({ a, b, scope }) => {
 		log(`test "${scope.name}" with ${a} and ${b}`);
 	});
+	base("leaves plain tests alone", () => {});
 });
 
 describe.concurrent("testScope", () => {

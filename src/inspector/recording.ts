@@ -1,0 +1,326 @@
+import type {
+	AcquireEvent,
+	InstanceInfo,
+	MarkEvent,
+	ReleaseEvent,
+	ScopeEvent,
+	ScopeInfo,
+	TaskEvent,
+	TracedEvent,
+	WaitEvent,
+} from "../index.ts";
+
+/** What the page is told of a scope, with those in it that have no life of their own. */
+export interface ScopeRecord {
+	readonly id: number;
+	readonly name: string;
+	readonly lifetime: string | undefined;
+	/** The enclosing scope. */
+	readonly parent: { readonly id: number; readonly name: string } | undefined;
+	readonly startedAt: number;
+	readonly endedAt: number | undefined;
+	readonly outcome: string | undefined;
+	readonly error: string | undefined;
+	/** Whether it was opened before anybody recorded. */
+	readonly older: boolean;
+	readonly marks: readonly Mark[];
+	readonly entries: readonly Entry[];
+	/** The names of errors that reached no caller. */
+	readonly reported: readonly string[];
+	/** How many entries there was no room for. */
+	readonly missing: number;
+}
+
+/** What the page is told of something that happened in a scope: names and times. */
+export interface Entry {
+	readonly kind: "setup" | "wait" | "release" | "spawn" | "after" | "scope";
+	/** The resource's or scope's name. */
+	readonly name: string;
+	/** The instance's or scope's. */
+	readonly id: number | undefined;
+	/** The scope it happened in, if that isn't the record's own. */
+	readonly scope: string | undefined;
+	/** The instance whose setup asked for it. */
+	readonly requester: number | undefined;
+	/** Of a wait: the scope that had asked for it. */
+	readonly asker: string | undefined;
+	readonly dependencies: readonly { readonly id: number; readonly name: string }[] | undefined;
+	readonly startedAt: number;
+	readonly endedAt: number | undefined;
+	readonly outcome: string | undefined;
+	/** The name of what was thrown. */
+	readonly error: string | undefined;
+}
+
+/** A moment in the life of a scope. */
+export class Mark {
+	readonly name: string;
+	readonly at: number;
+	/** The response's. */
+	readonly status: number | undefined;
+
+	constructor({ name, at, detail }: MarkEvent) {
+		this.name = name;
+		this.at = at;
+		// any other detail is the app's own
+		const isOfResponse = name === "handler:end" || name === "response:start";
+		this.status = isOfResponse && typeof detail === "number" ? detail : undefined;
+	}
+}
+
+/** Somebody waits for a setup that another scope has asked for. */
+interface Waiting {
+	readonly wait: WaitEvent;
+	readonly setup: AcquireEvent;
+	/** The name of that scope. */
+	readonly asker: string | undefined;
+}
+
+type Item = TracedEvent | Waiting;
+
+class Link<T> {
+	readonly value: T;
+	next: Link<T> | undefined;
+
+	constructor(value: T) {
+		this.value = value;
+	}
+}
+
+/** A list. Arrays V8 would put into the old generation, as it does literals, and what they hold with them. */
+class Chain<T> {
+	#first: Link<T> | undefined;
+	#last: Link<T> | undefined;
+	length = 0;
+
+	push(value: T): void {
+		const link = new Link(value);
+		if (this.#last === undefined) this.#first = link;
+		else this.#last.next = link;
+		this.#last = link;
+		this.length++;
+	}
+
+	some(test: (value: T) => boolean): boolean {
+		let at = this.#first;
+		while (at !== undefined && !test(at.value)) at = at.next;
+		return at !== undefined;
+	}
+
+	*[Symbol.iterator](): Generator<T> {
+		for (let at = this.#first; at !== undefined; at = at.next) yield at.value;
+	}
+}
+
+const mostItems = 200;
+const mostMarks = 50;
+
+/** What happens in a scope. As long as that is open, its events go on changing until they are over. */
+export class Recording {
+	readonly scope: ScopeInfo;
+	/** Where it is among those of open scopes; `undefined` if it isn't to be recorded, or not any more. */
+	place: number | undefined;
+	/** Unset if the scope was opened before anybody recorded. */
+	#event: ScopeEvent | undefined;
+	readonly #startedAt: number;
+	#items = new Chain<Item>();
+	readonly #marks = new Chain<Mark>();
+	readonly #reported = new Chain<string>();
+	#missing = 0;
+	#isClosed = false;
+	/** What there is to say of a scope that has closed; the events are not needed any more then. */
+	#settled: ScopeRecord | undefined;
+
+	constructor(scope: ScopeInfo, event: ScopeEvent | undefined, startedAt: number) {
+		this.scope = scope;
+		this.#event = event;
+		this.#startedAt = startedAt;
+	}
+
+	/** Whether there is anything to say of it: of a scope that was opened before, only what goes on. */
+	get isWorthTelling(): boolean {
+		return this.#event !== undefined || this.#items.some((each) => !this.#isOver(each));
+	}
+
+	/** The scope has closed. */
+	close(): void {
+		this.place = undefined;
+		this.#isClosed = true;
+		// what was thrown isn't to be kept
+		const hasFailed = this.#event !== undefined && "error" in this.#event;
+		if (hasFailed || this.#items.some((each) => "error" in each)) this.#settle();
+	}
+
+	#settle(): ScopeRecord {
+		this.#settled ??= this.#describe();
+		this.#event = undefined;
+		this.#items = new Chain();
+		return this.#settled;
+	}
+
+	add(item: Item): void {
+		// not each time, where all of them are in use
+		if (this.#items.length >= mostItems && this.#missing % 50 === 0) this.#dropOver(mostItems / 2);
+		if (this.#items.length < mostItems) this.#items.push(item);
+		else this.#missing++;
+	}
+
+	/** Drops the oldest that are over. */
+	#dropOver(most: number): void {
+		const kept = new Chain<Item>();
+		let left = most;
+		for (const each of this.#items) {
+			if (left > 0 && this.#isOver(each)) left--;
+			else kept.push(each);
+		}
+		this.#missing += most - left;
+		this.#items = kept;
+	}
+
+	/** Whether it tells of the setup of `instance` already. */
+	has(instance: InstanceInfo): boolean {
+		return this.#items.some((each) =>
+			"wait" in each
+				? each.wait.instance === instance
+				: isSetup(each) && each.instance === instance,
+		);
+	}
+
+	mark(event: MarkEvent): void {
+		if (this.#marks.length >= mostMarks) return;
+		this.#marks.push(new Mark(event));
+		this.#amend();
+	}
+
+	report(error: unknown): void {
+		if (this.#reported.length >= mostMarks) return;
+		this.#reported.push(nameOf(error));
+		this.#amend();
+	}
+
+	/** Takes in what comes when the scope has closed: a response may end after it. */
+	#amend(): void {
+		if (this.#settled !== undefined)
+			this.#settled = {
+				...this.#settled,
+				marks: this.#describeMarks(),
+				reported: [...this.#reported],
+			};
+	}
+
+	/** What there is to say of it now; of a scope that has closed, the same object until something is added. */
+	describe(): ScopeRecord {
+		return this.#isClosed ? this.#settle() : this.#describe();
+	}
+
+	#describeMarks(): Mark[] {
+		return [...this.#marks].map((mark) => ({ ...mark, name: shorten(mark.name) }));
+	}
+
+	#describe(): ScopeRecord {
+		const { scope } = this;
+		const { id, name, lifetime, parent } = scope;
+		const event = this.#event;
+		return {
+			id,
+			name: shorten(name),
+			lifetime: lifetime === undefined ? undefined : shorten(lifetime),
+			parent: parent && { id: parent.id, name: shorten(parent.name) },
+			startedAt: this.#startedAt,
+			endedAt: event?.endedAt,
+			outcome: event?.outcome,
+			error: event && errorOf(event),
+			older: event === undefined,
+			marks: this.#describeMarks(),
+			entries: [...this.#items].map((each) =>
+				"wait" in each ? waitOf(each, event?.endedAt) : entryOf(each, scope),
+			),
+			reported: [...this.#reported],
+			missing: this.#missing,
+		};
+	}
+
+	/** Whether nothing will be added to it: an instance also has to be released. */
+	#isOver(item: Item): boolean {
+		if ("wait" in item) return item.setup.endedAt !== undefined;
+		if (item.endedAt === undefined) return false;
+		if (!isSetup(item) || "error" in item) return true;
+		return this.#items.some(
+			(each) => isRelease(each) && each.instance === item.instance && each.endedAt !== undefined,
+		);
+	}
+}
+
+function isRelease(item: Item): item is ReleaseEvent {
+	return "early" in item;
+}
+
+function isSetup(item: Item): item is AcquireEvent {
+	return "instance" in item && !isRelease(item);
+}
+
+function kindOf(event: TracedEvent): Entry["kind"] {
+	if (isRelease(event)) return "release";
+	if (isSetup(event)) return "setup";
+	return "kind" in event ? (event as TaskEvent).kind : "scope";
+}
+
+function entryOf(event: TracedEvent, recorded: ScopeInfo): Entry {
+	const { scope, startedAt, endedAt } = event;
+	const { instance, dependencies, outcome } = event as Partial<AcquireEvent & ReleaseEvent>;
+	const kind = kindOf(event);
+	return {
+		kind,
+		name: shorten(instance?.resource ?? (kind === "release" ? "callback" : nameIn(event, kind))),
+		id: kind === "scope" ? scope.id : instance?.id,
+		scope: scope === recorded ? undefined : shorten(scope.name),
+		requester: instance?.requester?.id,
+		asker: undefined,
+		dependencies: dependencies?.map(({ id, resource }) => ({ id, name: shorten(resource) })),
+		startedAt,
+		endedAt,
+		outcome,
+		error: errorOf(event),
+	};
+}
+
+function nameIn({ scope }: TracedEvent, kind: Entry["kind"]): string {
+	return kind === "scope" ? scope.name : kind;
+}
+
+/** @param end - When whoever waited closed. */
+function waitOf({ wait, setup, asker }: Waiting, end: number | undefined): Entry {
+	const { instance, requester, at } = wait;
+	const isOver = setup.endedAt !== undefined && setup.endedAt <= (end ?? Number.POSITIVE_INFINITY);
+	return {
+		kind: "wait",
+		name: shorten(instance.resource),
+		id: instance.id,
+		scope: shorten(instance.scope.name),
+		requester: requester?.id,
+		asker: asker && shorten(asker),
+		dependencies: undefined,
+		startedAt: at,
+		endedAt: isOver ? setup.endedAt : end,
+		outcome: undefined,
+		error: isOver ? errorOf(setup) : undefined,
+	};
+}
+
+function errorOf(event: TracedEvent): string | undefined {
+	return "error" in event ? nameOf(event.error) : undefined;
+}
+
+/** What an error is called; what it says may hold values. */
+function nameOf(error: unknown): string {
+	try {
+		const name = (error as { name?: unknown } | null | undefined)?.name;
+		return typeof name === "string" && name !== "" ? shorten(name) : `a thrown ${typeof error}`;
+	} catch {
+		return "an error"; // it throws when it is looked at
+	}
+}
+
+function shorten(name: string): string {
+	return name.length > 200 ? `${name.slice(0, 199)}…` : name;
+}
