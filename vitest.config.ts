@@ -1,9 +1,17 @@
 import { fileURLToPath } from "node:url";
-import { defineConfig } from "vitest/config";
+import { configDefaults, defineConfig } from "vitest/config";
 
 const src = (name: string) => fileURLToPath(new URL(`src/${name}.ts`, import.meta.url));
 
 const entries = ["index", "express", "koa", "hono", "inspector", "opentelemetry", "testing"];
+
+/** What is about processes that are killed, a browser or this repository, and not about a version of Node. */
+const once = [
+	"test/{cli,consumers,contributing,cron,error-guide,links,lock,package,pitfalls,site,worker}.test.ts",
+	"test/inspector/page.test.ts",
+];
+/** CI runs that on the pinned version alone. */
+const leftOut = process.env.CI && !process.versions.node.startsWith("24.") ? once : [];
 
 export default defineConfig({
 	resolve: {
@@ -25,6 +33,7 @@ export default defineConfig({
 		},
 	},
 	test: {
+		exclude: [...configDefaults.exclude, ...leftOut],
 		include: ["test/**/*.test.ts", "docs/examples/**/*.test.ts"],
 		css: true, // or the page of the inspector has none
 		execArgv: ["--expose-gc"],

@@ -8,7 +8,7 @@ import { locate } from "./locate.ts";
 import { printable } from "./options.ts";
 import { admits, isReleasing, isWithin, Owner } from "./owner.ts";
 import { detailsOf, placeText } from "./path.ts";
-import type { Definition, Lifetime } from "./resource.ts";
+import { type Definition, type Lifetime, valuesByName } from "./resource.ts";
 import { asynchronousError, invoke } from "./setup.ts";
 
 /** The options of one `use`. */
@@ -148,16 +148,17 @@ function begin(instance: Instance, origin: Owner): void {
 
 function start(instance: Instance): void {
 	const { owner, definition } = instance;
-	if (definition.dependencies === undefined) {
+	const { dependencies } = definition;
+	if (dependencies === undefined) {
 		invoke(instance, undefined);
 		return;
 	}
-	const found: [string, Acquisition][] = [];
+	const found: Acquisition[] = [];
 	const waiting: Promise<unknown>[] = [];
 	try {
-		for (const [key, dependency] of definition.dependencies) {
+		for (const dependency of dependencies.definitions) {
 			const acquisition = (owner.sync ? findSync : find)(owner, dependency, undefined, instance);
-			found.push([key, acquisition]);
+			found.push(acquisition);
 			if (acquisition instanceof Instance && acquisition.state !== "ready")
 				waiting.push(owner.waitFor(acquisition));
 		}
@@ -165,10 +166,17 @@ function start(instance: Instance): void {
 		instance.fail(error);
 		return;
 	}
-	const go = () =>
-		invoke(instance, Object.fromEntries(found.map(([key, each]) => [key, each.value])));
-	if (waiting.length === 0) go();
-	else Promise.all(waiting).then(go, (error) => instance.fail(error));
+	const go = () => {
+		const values = found.map(({ value }) => value);
+		invoke(instance, valuesByName(dependencies.names, values));
+	};
+	if (waiting.length === 0) {
+		go();
+		return;
+	}
+	// alone, it takes less time
+	const ready = waiting.length === 1 ? (waiting[0] as Promise<unknown>) : Promise.all(waiting);
+	ready.then(go, (error) => instance.fail(error));
 }
 
 function closedError(

@@ -10,6 +10,7 @@ import {
 	definitionOf,
 	type Resource,
 	type Values,
+	valuesByName,
 } from "./resource.ts";
 import { runInScope, Scope, type ScopeOptions } from "./scope.ts";
 import { runInSyncScope, SyncScope, type SyncScopeOptions } from "./sync-scope.ts";
@@ -225,18 +226,15 @@ export function useAll<const D extends Dependencies>(resources: D): Promise<Valu
 	checkNamed(resources);
 	const names = Object.keys(resources);
 	const uses = names.map((name) => use(resources[name] as Resource<unknown>));
-	const all = gather(resources, names, uses);
+	const all = gather(names, uses);
 	all.catch(ignore);
 	return all as Promise<Values<D>>; // the values have the names' types by the definition of Values
 }
 
-async function gather(resources: object, names: readonly string[], uses: readonly unknown[]) {
+async function gather(names: readonly string[], uses: readonly unknown[]) {
 	// alone, it takes a third less time
 	const values = uses.length === 1 ? [await uses[0]] : await Promise.all(uses);
-	// a fourth of Object.fromEntries()'s time; even a `__proto__` is its own property then
-	const all: Record<string, unknown> = { ...resources };
-	for (let i = 0; i < names.length; i++) all[names[i] as string] = values[i];
-	return all;
+	return valuesByName(names, values);
 }
 
 /**

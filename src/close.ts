@@ -17,7 +17,7 @@ export function close(owner: Owner): Promise<void> | undefined {
 	if (owner.state !== "open") return owner.closing;
 	owner.state = "closing";
 	if (owner.failure !== undefined) owner.stop(owner.failure.error);
-	if (owner.waiting || owner.children.last !== undefined || owner.afterWork !== undefined) {
+	if (owner.waiting || owner.children?.last !== undefined || owner.afterWork !== undefined) {
 		owner.closing = settle(owner).then(() => release(owner));
 	} else owner.closing = release(owner);
 	return owner.closing;
@@ -78,7 +78,7 @@ async function closeHeld(owner: Owner): Promise<void> {
 
 /** The latest child for `owner` to close. */
 function heldChild(owner: Owner): Owner | undefined {
-	let child = owner.children.last;
+	let child = owner.children?.last;
 	// one that a task opened is the task's to close; one that a setup opened goes with the instance
 	while (child && (!child.held || child.task?.pending || child.opener?.owner === owner))
 		child = child.previous;

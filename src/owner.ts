@@ -53,10 +53,10 @@ export class Owner implements Linked {
 	bindings: Replacement[] | undefined;
 	/** Callbacks and ready instances, in the order in which they became so. */
 	entries: List<Entry> = new List();
-	/** Setups in flight. */
-	readonly setups: List<Instance> = new List();
+	/** Setups in flight. Like the next, it is made when there is one: most scopes are without, most of the time. */
+	setups: List<Instance> | undefined;
 	/** The scopes below that are still open. */
-	children: List<Owner> = new List();
+	children: List<Owner> | undefined;
 	previous: Owner | undefined;
 	next: Owner | undefined;
 	/** Whether a setup has failed: others may try it again. */
@@ -107,6 +107,7 @@ export class Owner implements Linked {
 	/** Becomes the last child of `parent`. */
 	#joinParent(parent: Owner): void {
 		this.parent = parent;
+		parent.children ??= new List();
 		parent.children.push(this);
 		parent.#touch();
 		if (parent.aborted !== undefined) this.abort(parent.aborted.reason);
@@ -115,7 +116,7 @@ export class Owner implements Linked {
 	#leaveParent(): void {
 		const { parent } = this;
 		if (parent === undefined) return;
-		parent.children.remove(this);
+		parent.children?.remove(this);
 		if (!this.held) parent.end();
 	}
 
@@ -153,9 +154,9 @@ export class Owner implements Linked {
 		if (this.#listened !== undefined) next.listen(this.#listened);
 		// nothing runs: all of them are held, and nobody counts them
 		next.children = this.children;
-		this.children = new List();
-		for (const child of next.children.toArray()) child.parent = next;
-		if (next.entries.last !== undefined || next.children.last !== undefined) next.#touch();
+		this.children = undefined;
+		for (const child of next.children?.toArray() ?? []) child.parent = next;
+		if (next.entries.last !== undefined || next.children?.last !== undefined) next.#touch();
 		// for listeners it is the same scope, and goes on
 		next.info = this.info;
 		this.info = undefined;
@@ -237,7 +238,7 @@ export class Owner implements Linked {
 		const running: Owner[] = [];
 		const scopes: Owner[] = [this];
 		for (let scope = scopes.pop(); scope !== undefined; scope = scopes.pop()) {
-			for (let child = scope.children.last; child !== undefined; child = child.previous) {
+			for (let child = scope.children?.last; child !== undefined; child = child.previous) {
 				if (child.held) scopes.push(child);
 				else running.push(child);
 			}
@@ -269,7 +270,7 @@ export class Owner implements Linked {
 		for (let scope = scopes.pop(); scope !== undefined; scope = scopes.pop()) {
 			if (scope.aborted !== undefined || scope.state === "closed") continue;
 			scope.#abortOne(why);
-			for (let child = scope.children.last; child !== undefined; child = child.previous)
+			for (let child = scope.children?.last; child !== undefined; child = child.previous)
 				scopes.push(child);
 		}
 	}
@@ -277,7 +278,8 @@ export class Owner implements Linked {
 	#abortOne(reason: unknown): void {
 		this.aborted = { reason };
 		this.#controller?.abort(reason);
-		for (const instance of this.setups.toArray()) instance.abandon(this.acquireAborted(instance));
+		for (const instance of this.setups?.toArray() ?? [])
+			instance.abandon(this.acquireAborted(instance));
 		for (const giveUp of this.#waiters ?? []) giveUp(this);
 	}
 
@@ -350,6 +352,7 @@ export class Owner implements Linked {
 
 	beginSetup(instance: Instance): void {
 		this.#touch();
+		this.setups ??= new List();
 		const { last } = this.setups;
 		const { creator } = instance;
 		if (last !== (creator?.owner === this && creator.pending ? creator : undefined))
@@ -358,8 +361,8 @@ export class Owner implements Linked {
 	}
 
 	endSetup(instance: Instance): void {
-		if (this.setups.last !== instance) this.ordered = false;
-		this.setups.remove(instance);
+		if (this.setups?.last !== instance) this.ordered = false;
+		this.setups?.remove(instance);
 	}
 
 	/** Registers a callback: with the setup that does so, if it is one of this scope's. */
@@ -371,7 +374,7 @@ export class Owner implements Linked {
 			frame.registered.push(callback);
 			return;
 		}
-		if (this.setups.last !== undefined) this.ordered = false;
+		if (this.setups?.last !== undefined) this.ordered = false;
 		this.entries.push(callback);
 	}
 
@@ -395,13 +398,13 @@ export class Owner implements Linked {
 
 	/** Whether something runs that close waits for. */
 	get waiting(): boolean {
-		return this.busy > 0 || this.setups.last !== undefined;
+		return this.busy > 0 || this.setups?.last !== undefined;
 	}
 
 	/** Whether its close has nothing to wait for, to release or to tell. */
 	get isEmpty(): boolean {
 		const { entries, children, afterWork, failure } = this;
-		if (entries.last !== undefined || children.last !== undefined || this.waiting) return false;
+		if (entries.last !== undefined || children?.last !== undefined || this.waiting) return false;
 		return afterWork === undefined && failure === undefined;
 	}
 
@@ -487,7 +490,7 @@ export function* scopesFrom(owner: Owner): Generator<Owner, undefined, undefined
 	const scopes = [owner];
 	for (let scope = scopes.pop(); scope !== undefined; scope = scopes.pop()) {
 		yield scope;
-		for (let child = scope.children.last; child !== undefined; child = child.previous)
+		for (let child = scope.children?.last; child !== undefined; child = child.previous)
 			scopes.push(child);
 	}
 }

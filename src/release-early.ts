@@ -180,7 +180,7 @@ function goesWith({ owner }: Instance, openers: readonly Instance[]): boolean {
 }
 
 function instancesOf(owner: Owner): Instance[] {
-	return [...owner.entries.toArray(), ...owner.setups.toArray()].filter(
+	return [...owner.entries.toArray(), ...(owner.setups?.toArray() ?? [])].filter(
 		(entry) => entry instanceof Instance,
 	);
 }

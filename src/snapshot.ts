@@ -60,7 +60,7 @@ function describeScope(owner: Owner) {
 	const settled = entries.filter((entry) => entry instanceof Instance);
 	// a setup that failed may still have something to release
 	const kept = settled.filter(({ state }) => state !== "failed");
-	const live = [...kept, ...owner.setups.toArray()];
+	const live = [...kept, ...(owner.setups?.toArray() ?? [])];
 	const openedAt = traceOf(owner);
 	return {
 		name: owner.name,
