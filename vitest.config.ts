@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
 import { configDefaults, defineConfig } from "vitest/config";
 
@@ -37,6 +38,7 @@ export default defineConfig({
 		include: ["test/**/*.test.ts", "docs/examples/**/*.test.ts"],
 		css: true, // or the page of the inspector has none
 		execArgv: ["--expose-gc"],
+		maxWorkers: availableParallelism() + 1, // many tests wait for other processes
 		testTimeout: 20_000, // of a machine that does other things as well
 	},
 });
