@@ -45,7 +45,10 @@ async function work<R>(owner: Owner, fn: (scope: Scope) => R): Promise<Awaited<R
 	throw error;
 }
 
-/** Whether whoever started a scope's work has let go of it, as is to be thought while the parent closes, but of a task. */
+/**
+ * Whether whoever started a scope's work has let go of it, as is to be thought while the parent closes, unless a running task
+ * opened it: that gets the error.
+ */
 function isLeftAlone({ detached, parent, task }: Owner): boolean {
 	return detached || (parent !== undefined && parent.state !== "open" && task?.pending !== true);
 }

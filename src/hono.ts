@@ -53,7 +53,7 @@ export const HttpContext: Resource<Context> = token("HttpContext", { lifetime: "
 export const HttpRequest: Resource<HonoRequest> = token("HttpRequest", { lifetime: "request" });
 
 /** By context, not by what is ambient: a nested request has its own. */
-const exchanges = attachments<Exchange>();
+const deliveries = attachments<Delivery>();
 
 /** What the runtimes put into `c.env`: `outgoing` by Node's server, `completed` by Deno's. */
 interface RuntimeEnv {
@@ -101,7 +101,7 @@ export function requestScope(options: RequestScopeOptions<[c: Context]> = {}): M
 	const defaults = requestDefaults(options);
 	return async function requestScope(c, next) {
 		if (typeof c?.req?.raw !== "object") throw foreignCaller("hono");
-		if (exchanges.get(c) !== undefined) return next();
+		if (deliveries.get(c) !== undefined) return next();
 		const bindings = [
 			provide(HttpContext, c),
 			provide(HttpRequest, c.req),
@@ -121,8 +121,8 @@ export function requestScope(options: RequestScopeOptions<[c: Context]> = {}): M
 			await exchange.closed;
 			return;
 		}
-		exchanges.set(c, exchange);
 		const delivery = new Delivery(c, exchange);
+		deliveries.set(c, delivery);
 		await exchange.work(async () => {
 			try {
 				await next();
@@ -152,28 +152,25 @@ export function requestScope(options: RequestScopeOptions<[c: Context]> = {}): M
 /** Finds out, on each runtime in its own way, when a response is over. */
 class Delivery {
 	readonly #c: Context;
-	readonly #exchange: Exchange;
+	readonly exchange: Exchange;
 	readonly #outgoing: ServerResponse | undefined;
 	readonly #completed: Promise<unknown> | undefined;
 	#isAnswered = false;
 	#isCancelled = false;
 	#isOver = false;
 	#isDropping = false;
-	readonly #streams: ReadableStream[] = [];
+	/** The bodies that have not ended. */
+	#streams: ReadableStream[] = [];
 
 	constructor(c: Context, exchange: Exchange) {
 		this.#c = c;
-		this.#exchange = exchange;
+		this.exchange = exchange;
 		this.#bindBodies();
 		const { incoming, outgoing, completed } = (c.env ?? {}) as RuntimeEnv;
 		if (typeof outgoing?.once === "function") {
 			this.#outgoing = outgoing;
 			followResponse(incoming, outgoing, {
 				run: (fn) => exchange.restore(fn),
-				// soon after that the server ends a response that was cut short
-				onClose: () => {
-					this.#isCancelled ||= outgoing.headersSent && !outgoing.writableEnded;
-				},
 				onOver: () => {
 					if (!outgoing.writableFinished) exchange.abandon();
 					this.over();
@@ -199,7 +196,7 @@ class Delivery {
 	#leave(): void {
 		if (this.#isOver || (this.#isAnswered && this.#completed !== undefined)) return;
 		this.#isCancelled = this.#isAnswered;
-		this.#exchange.abandon();
+		this.exchange.abandon();
 		this.over();
 	}
 
@@ -218,20 +215,21 @@ class Delivery {
 
 	#bind(stream: ReadableStream, onEnd = () => {}): ReadableStream {
 		let settle = () => {};
-		this.#exchange.addBody(
+		this.exchange.addBody(
 			new Promise<void>((resolve) => {
 				settle = resolve;
 			}),
 		);
 		const bound = bindWebStream(stream, {
-			onError: (error) => this.#exchange.failBody(error),
+			onError: (error) => this.exchange.failBody(error),
 			onCancel: () => {
 				// nobody has gone: there is nothing to send
 				if (this.#c.req.method === "HEAD" || this.#isDropping) return;
 				this.#isCancelled = true;
-				this.#exchange.abandon();
+				this.exchange.abandon();
 			},
 			onEnd: () => {
+				this.#streams = this.#streams.filter((each) => each !== bound);
 				settle();
 				onEnd();
 			},
@@ -261,7 +259,6 @@ class Delivery {
 	begin(): void {
 		const c = this.#c;
 		this.#isAnswered = true;
-		if (c.req.method === "HEAD") void c.res.body?.cancel().catch(() => {});
 		if (this.#isOver) {
 			// it comes too late
 			const body = streamOf(c.res);
@@ -274,16 +271,36 @@ class Delivery {
 			this.#send(null); // servers don't take one whose body is cancelled
 			return;
 		}
-		if (this.#outgoing !== undefined || this.#completed !== undefined) {
-			// an event tells when it is over
-			const body = c.req.method === "HEAD" ? null : streamOf(c.res);
-			if (body !== null && !this.#streams.includes(body)) this.#send(this.#bind(body));
-		} else if (c.req.method === "HEAD" || c.res.body === null) setTimeout(() => this.over(), 0);
-		else this.#send(this.#bind(c.res.body, () => this.over()));
+		if (this.#isTold) {
+			const followed = this.follow(c.res);
+			if (followed !== c.res) this.#replace(followed);
+			return;
+		}
+		const { body } = c.res;
+		const isRead = body !== null && c.req.method !== "HEAD";
+		if (body !== null) this.#send(this.#bind(body, isRead ? () => this.over() : undefined));
+		if (!isRead) setTimeout(() => this.over(), 0);
+	}
+
+	/** Whether an event tells when the response is over. */
+	get #isTold(): boolean {
+		return this.#outgoing !== undefined || this.#completed !== undefined;
+	}
+
+	/** Binds a handler's own stream, where it can be told from a text: a middleware may put another response in its place. */
+	follow(response: Response): Response {
+		if (!this.#isTold) return response;
+		const body = streamOf(response);
+		return body === null || this.#streams.includes(body)
+			? response
+			: new Response(this.#bind(body), response);
 	}
 
 	#send(body: ReadableStream | null): void {
-		const response = new Response(body, this.#c.res);
+		this.#replace(new Response(body, this.#c.res));
+	}
+
+	#replace(response: Response): void {
 		this.#c.res = undefined; // or the two are merged, and Node's server reads ahead of the head
 		this.#c.res = response;
 	}
@@ -292,13 +309,17 @@ class Delivery {
 	over(): void {
 		if (this.#isOver) return;
 		this.#isOver = true;
-		if (this.#streams.length > 0) void this.#cancel(this.#unread());
+		const unread = this.#unread();
+		if (unread.length > 0) {
+			this.exchange.cutBodies();
+			void this.#cancel(unread);
+		}
 		const outgoing = this.#outgoing;
 		const isComplete = () =>
 			!this.#isCancelled && (outgoing?.headersSent ? outgoing.writableEnded : this.#isAnswered);
-		void this.#exchange
+		void this.exchange
 			.end({ status: () => (this.#c.finalized ? this.#c.res.status : 0), isComplete })
-			.then((late) => late && this.#exchange.report(late.error));
+			.then((late) => late && this.exchange.report(late.error));
 	}
 }
 
@@ -360,10 +381,12 @@ export function handler(dependencies: Dependencies): MiddlewareHandler;
 export function handler(...args: unknown[]): Handler {
 	const route = routeOf(args);
 	return async function handler(c, next) {
-		const exchange = exchanges.get(c);
-		if (exchange === undefined) throw missingMiddleware("hono");
+		const delivery = deliveries.get(c);
+		if (delivery === undefined) throw missingMiddleware("hono");
+		const { exchange } = delivery;
 		try {
-			return (await exchange.handle(route, c, next)) as Response; // the overloads say so
+			const response = await exchange.handle(route, c, next);
+			return response instanceof Response ? delivery.follow(response) : (response as Response); // the overloads say so
 		} catch (error) {
 			throw asError((await exchange.fail(error)).error);
 		}
@@ -381,8 +404,8 @@ type StreamHelper = (
 /** Hono's helpers don't say when what writes their stream is done, which goes on when the client has gone. */
 function followed<H extends StreamHelper>(helper: H): H {
 	const follow: StreamHelper = (c, write, onError) => {
-		const exchange = exchanges.get(c);
-		if (exchange === undefined) throw missingMiddleware("hono");
+		const exchange = deliveries.get(c)?.exchange;
+		if (exchange === undefined) throw missingMiddleware("hono", "a stream helper");
 		return helper(c, (stream) => exchange.writeBody(() => write(stream)), onError);
 	};
 	return follow as H;
@@ -413,7 +436,7 @@ export function releaseErrors<E extends Env>(onError: ErrorHandler<E>): ErrorHan
 		);
 	}
 	return async function releaseErrors(error, c) {
-		const exchange = exchanges.get(c);
+		const exchange = deliveries.get(c)?.exchange;
 		if (exchange === undefined || exchange.hasFailed) return onError(error, c);
 		return onError(asError((await exchange.fail(error)).error), c);
 	};

@@ -114,6 +114,7 @@ export class Exchange {
 	#failing: Promise<Fault> | undefined;
 	#isDropping = false;
 	#isAbandoned = false;
+	#isCut = false;
 	#isOver = false;
 	#bodyFailure: { readonly error: unknown } | undefined;
 	/** Whether there is something to release before the first byte. */
@@ -264,10 +265,7 @@ export class Exchange {
 		status: number,
 		byStatus: ScopeError | undefined,
 	): Promise<void> {
-		const handler = this.handler as Scope; // endHandler closes it
-		const notice = setTimeout(() => this.report(waits(handler)), patience);
-		const { outcome, rejected } = await ended(handler, closing);
-		clearTimeout(notice);
+		const { outcome, rejected } = await this.#awaitEnd(this.handler as Scope, closing); // endHandler closes it
 		const hasFailed = outcome.type === "failure";
 		// a failure that was declared in good order, by a status or by fail(), leaves the response as it is
 		if (hasFailed && rejected && !Object.is(outcome.error, byStatus)) throw outcome.error;
@@ -345,7 +343,7 @@ export class Exchange {
 	async #failScope(scope: Scope, error: unknown, close: () => Promise<unknown>): Promise<Fault> {
 		const isFirst = !scope.disposed && scope.outcome.type !== "failure";
 		scope.fail(error);
-		const { outcome } = await ended(scope, close());
+		const { outcome } = await this.#awaitEnd(scope, close());
 		if (outcome.type !== "failure") return { error };
 		if (isFirst) return outcome;
 		// a task failed before; nobody else would hear of it
@@ -353,6 +351,14 @@ export class Exchange {
 			scope.report(outcome.error);
 		}
 		return { error };
+	}
+
+	/** {@link ended}, before the response. */
+	async #awaitEnd(scope: Scope, closing: Promise<unknown>): ReturnType<typeof ended> {
+		const notice = setTimeout(() => this.report(waits(scope)), patience);
+		const end = await ended(scope, closing);
+		clearTimeout(notice);
+		return end;
 	}
 
 	#isDeclared(error: unknown): boolean {
@@ -368,6 +374,11 @@ export class Exchange {
 	/** Gives an error that can't reach anybody else to `onReleaseError`. */
 	report(error: unknown): void {
 		this.request?.report(error);
+	}
+
+	/** Nobody reads the bodies any more: what writes them has no more time than after an abort. */
+	cutBodies(): void {
+		this.#isCut = true;
 	}
 
 	/** The body failed half-way. */
@@ -412,7 +423,7 @@ export class Exchange {
 		const settled = this.#worked()
 			.then(() => Promise.allSettled(this.#bodies ?? []))
 			.then(() => this.#handlerEnd?.catch(() => {}));
-		if (this.#isAbandoned) await this.#withinGrace(settled);
+		if (this.#isAbandoned || this.#isCut) await this.#withinGrace(settled);
 		else await settled;
 	}
 
@@ -473,23 +484,21 @@ function closedEarly(): ScopeIncompleteError {
 	);
 }
 
-/** How long a response waits for its handler's scope before somebody is told, in milliseconds. */
+/** How long a response waits for a scope to close before somebody is told, in milliseconds. */
 const patience = 10_000;
 
 /** Says what keeps a response from being sent: for ever, if that waits for the response in turn. */
-function waits(handler: Scope): ScopeError {
-	const { resources, children, running } = handler.inspect();
-	const tasks = running - children.length;
-	const what = [
-		...children.map(({ name }) => `the scope "${name}"`),
-		...resources
-			.filter(({ state }) => state === "releasing")
-			.map(({ name }) => `the release of ${name}`),
-		...(tasks > 0 ? [`${tasks} running task(s)`] : []),
-	];
+function waits(scope: Scope): ScopeError {
+	const { resources, children, running } = scope.inspect();
+	const what = children.map(({ name }) => `the scope "${name}"`);
+	for (const { name, state } of resources) {
+		if (state === "ready") continue;
+		what.push(`the ${state === "pending" ? "setup" : "release"} of ${name}`);
+	}
+	if (what.length === 0) what.push(running > 0 ? "a task" : "a callback");
 	return new ScopeError(
-		`The response has waited ${patience / 1000} s for its "handler" scope to close, which waits for ${what.join(", ")}. If that waits for the response in turn, as for its "finish", both wait until the client goes: don't await the response in a scope, task or setup of the handler's.`,
-		{ scope: handler.name },
+		`The response has waited ${patience / 1000} s for its scope "${scope.name}" to close, which waits for ${what.join(", ")}. If that waits for the response in turn, as for its "finish", both wait until the client goes: don't await the response in a scope, task or setup of the handler's.`,
+		{ scope: scope.name },
 	);
 }
 
@@ -528,9 +537,9 @@ function goOn(...args: unknown[]): unknown {
 }
 
 /** Says that the middleware is missing. */
-export function missingMiddleware(entry: string): NoScopeError {
+export function missingMiddleware(entry: string, what = "this handler()"): NoScopeError {
 	return new NoScopeError(
-		`Cannot run this handler(): the request has no scope. Mount requestScope() of "yieldscope/${entry}" before the routes: app.use(requestScope()).`,
+		`Cannot run ${what}: the request has no scope. Mount requestScope() of "yieldscope/${entry}" before the routes: app.use(requestScope()).`,
 	);
 }
 

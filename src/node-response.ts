@@ -16,13 +16,11 @@ export interface ResponseEvents {
 	run<R>(fn: () => R): R;
 	/** A stream is piped into it. */
 	onPipe?(source: Readable): void;
-	/** It is closed, which the server has yet to learn. */
-	onClose?(): void;
 	/** It is over: completely sent, or never to be. Called once. */
 	onOver(): void;
 }
 
-/** Follows a response by what it emits: the listeners would take longer. */
+/** Follows a response. */
 export function followResponse(
 	req: Pick<IncomingMessage, "socket"> | undefined,
 	res: ServerResponse,
@@ -38,14 +36,12 @@ export function followResponse(
 		setImmediate(() => events.onOver());
 	};
 	callbacks?.add(end);
+	res.on("close", end); // not once(), which takes longer
 	bindEnd(
 		res,
 		(fn) => events.run(fn),
 		(event, argument) => {
-			if (event === "close") {
-				events.onClose?.();
-				end();
-			} else if (event === "pipe") events.onPipe?.(argument as Readable);
+			if (event === "pipe") events.onPipe?.(argument as Readable);
 		},
 	);
 	if (res.destroyed || res.closed) end();
@@ -253,7 +249,6 @@ export function holdResponse(
 		answered = { statusCode: res.statusCode, statusMessage: res.statusMessage };
 		// values: with getters, V8 makes a hidden class for each response, and keeps it until the next full collection
 		shadow("headersSent", true);
-		shadow("writableEnded", false);
 		for (const name of headerSetters) {
 			if (typeof target[name] !== "function") continue;
 			guarded.set(name, Object.getOwnPropertyDescriptor(res, name));

@@ -262,7 +262,13 @@ export function valuesByName(names: readonly string[], values: readonly unknown[
 		const name = names[i] as string; // i is in range
 		const value = values[i];
 		if (name !== "__proto__") all[name] = value;
-		else Object.defineProperty(all, name, { value, enumerable: true, writable: true });
+		else
+			Object.defineProperty(all, name, {
+				value,
+				enumerable: true,
+				writable: true,
+				configurable: true,
+			});
 	}
 	return all;
 }

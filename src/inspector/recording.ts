@@ -148,7 +148,9 @@ export class Recording {
 		this.#isClosed = true;
 		// what was thrown isn't to be kept
 		const hasFailed = this.#event !== undefined && "error" in this.#event;
-		if (hasFailed || this.#items.some((each) => "error" in each)) this.#settle();
+		const failed = (item: Item) =>
+			"wait" in item ? "error" in item.setup || item.setup.endedAt === undefined : "error" in item;
+		if (hasFailed || this.#items.some(failed)) this.#settle();
 	}
 
 	#settle(): ScopeRecord {

@@ -182,6 +182,32 @@ describe("a response that waits for what waits for the response", () => {
 		expect(log).toEqual(["over", "COMMIT", "committed"]); // the handler had answered
 	});
 
+	it("is reported for a request that fails, and says what is waited for", async () => {
+		vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+		scene = stage(false);
+		const { app, Tx, get, reported, root } = scene;
+		const setup = gate();
+		const Slow = resource(() => setup.promise, { name: "Slow", lifetime: "handler" });
+		app.get(
+			"/",
+			handler({ tx: Tx }, () => {
+				void use(Slow).catch(() => {});
+				throw new Error("refused");
+			}),
+		);
+		const answer = get();
+		const handlers = () => root.inspect().children.flatMap(({ children }) => children);
+		while (handlers()[0]?.state !== "closing") await new Promise(setImmediate);
+		vi.advanceTimersByTime(10_000);
+		expect(reported.map(String)).toEqual([
+			expect.stringContaining(
+				'its scope "handler" to close, which waits for the setup of Slow. If',
+			),
+		]);
+		setup.open();
+		expect(await answer).toEqual([500, "refused"]);
+	});
+
 	it("isn't where a release takes its time, which the clock sees end", async () => {
 		vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
 		scene = stage(false);
@@ -237,6 +263,21 @@ describe("on Express", () => {
 		);
 		expect(await get()).toEqual([200, "tx"]);
 		expect(log).toEqual(["COMMIT", "committed", "head 200"]);
+	});
+
+	it("a request ends where a middleware takes back the response's own emit", async () => {
+		scene = stage(false);
+		const { app, get, root } = scene;
+		app.use((_req, res, next) => {
+			res.emit = Object.getPrototypeOf(res).emit;
+			next();
+		});
+		app.get("/", async (_req, res) => {
+			await use(resource(async () => 1));
+			res.send("sent");
+		});
+		expect(await get()).toEqual([200, "sent"]);
+		while (root.inspect().children.length > 0) await new Promise(setImmediate);
 	});
 
 	it("what waits for the response's close still has the request's resources", async () => {

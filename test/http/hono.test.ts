@@ -4,6 +4,8 @@ import { connect, createServer } from "node:http2";
 import type { AddressInfo } from "node:net";
 import { getRequestListener } from "@hono/node-server";
 import { Hono } from "hono";
+import { compress } from "hono/compress";
+import { etag } from "hono/etag";
 import { HTTPException } from "hono/http-exception";
 import { stream as ownStream } from "hono/streaming";
 import { Hono as OldestHono } from "hono-oldest";
@@ -615,6 +617,101 @@ describe("Hono on @hono/node-server", () => {
 			"head 200",
 			"gone",
 			"done in GET /",
+			"-R The client closed the connection before the response was complete.",
+		]);
+	});
+
+	it.each(["HEAD", "GET"])(
+		"gives a stream helper's callback no longer than abortGrace when nobody reads: %s",
+		async (method) => {
+			const its = scene();
+			const server = new Hono();
+			server.use(async (c, next) => {
+				await next();
+				if (c.req.method === "GET") c.res = new Response("another");
+			});
+			server.use(scoped(its, 20));
+			server.get(
+				"/",
+				handler({ r: its.R }, (_values, c) => streamText(c, () => new Promise(() => {}))),
+			);
+			const site = await its.serve(getRequestListener(server.fetch));
+			expect((await site.fetch("/", { method })).status).toBe(200);
+			await its.idle();
+			expect(its.log).toEqual(["+R", "head 200", "sent", "-R"]);
+		},
+	);
+
+	it("leaves the body of an answer to HEAD to the middleware before it", async () => {
+		const its = scene();
+		const server = new Hono();
+		server.use(etag());
+		server.use(scoped(its));
+		server.get(
+			"/",
+			handler({ r: its.R, h: its.H }, (_values, c) => c.text("hello")),
+		);
+		const site = await its.serve(getRequestListener(server.fetch));
+		for (const method of ["HEAD", "GET"]) {
+			const response = await site.fetch("/", { method });
+			expect([response.status, response.headers.has("etag")]).toEqual([200, true]);
+			expect(await response.text()).toBe(method === "GET" ? "hello" : "");
+		}
+		await its.idle();
+	});
+
+	it("takes a response that is given again and again", async () => {
+		const its = scene();
+		const kept = new Response("hello");
+		const server = new Hono();
+		server.use(scoped(its));
+		server.get(
+			"/",
+			handler({ r: its.R }, () => kept),
+		);
+		const site = await its.serve(getRequestListener(server.fetch));
+		for (const method of ["GET", "HEAD", "GET"]) {
+			const response = await site.fetch("/", { method });
+			expect(await response.text()).toBe(method === "GET" ? "hello" : "");
+		}
+		await its.idle();
+	});
+
+	it("waits for the handler's own stream where a middleware behind compresses it", async () => {
+		const its = scene();
+		const cleanup = gate();
+		async function* chunks() {
+			try {
+				for (;;) {
+					yield "x".repeat(100_000) + Math.random();
+					await new Promise(setImmediate);
+				}
+			} finally {
+				await cleanup.promise;
+				its.log.push("finally");
+			}
+		}
+		const server = new Hono();
+		server.use(scoped(its, 1000));
+		server.use(compress({ threshold: 0 }));
+		server.get(
+			"/",
+			handler({ r: its.R }, () => {
+				return new Response(webStreamOf(chunks()), { headers: { "Content-Type": "text/plain" } });
+			}),
+		);
+		const site = await its.serve(getRequestListener(server.fetch));
+		const client = site.connect();
+		client.send("GET / HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip\r\n\r\n");
+		await client.until("gzip");
+		client.leave();
+		await eventually(() => expect(its.log).toContain("gone"));
+		for (let i = 0; i < 10; i++) await new Promise(setImmediate);
+		expect(its.log).toEqual(["+R", "head 200", "gone"]);
+		cleanup.open();
+		await its.idle();
+		expect(its.log.slice(3)).toEqual([
+			"finally",
 			"-R The client closed the connection before the response was complete.",
 		]);
 	});
