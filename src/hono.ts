@@ -272,7 +272,7 @@ class Delivery {
 			return;
 		}
 		if (this.#isTold) {
-			const followed = this.follow(c.res);
+			const followed = this.#follow(c.res);
 			if (followed !== c.res) this.#replace(followed);
 			return;
 		}
@@ -288,8 +288,11 @@ class Delivery {
 	}
 
 	/** Binds a handler's own stream, where it can be told from a text: a middleware may put another response in its place. */
-	follow(response: Response): Response {
-		if (!this.#isTold) return response;
+	followOwn(response: Response): Response {
+		return this.#outgoing === undefined ? response : this.#follow(response);
+	}
+
+	#follow(response: Response): Response {
 		const body = streamOf(response);
 		return body === null || this.#streams.includes(body)
 			? response
@@ -386,7 +389,7 @@ export function handler(...args: unknown[]): Handler {
 		const { exchange } = delivery;
 		try {
 			const response = await exchange.handle(route, c, next);
-			return response instanceof Response ? delivery.follow(response) : (response as Response); // the overloads say so
+			return response instanceof Response ? delivery.followOwn(response) : (response as Response); // the overloads say so
 		} catch (error) {
 			throw asError((await exchange.fail(error)).error);
 		}

@@ -297,7 +297,7 @@ export const scenarios: Record<string, Scenario> = {
 			),
 		request: { method: "HEAD" },
 		answer: "",
-		log: ["+R", "+H", "-H", "finally in HEAD /", "head 200", "-R"],
+		log: ["+R", "+H", "-H", "head 200", "finally in HEAD /", "-R"],
 	},
 	"commits on a redirect": {
 		define: ({ app, R, H }) =>
