@@ -53,7 +53,7 @@ export function requestDefaults(options: RequestScopeOptions<never>): RequestDef
 	for (const name of Object.keys(options)) {
 		if (/^(?:parent|bindings|abortGrace|onReleaseError)$/.test(name)) continue;
 		throw new InvalidArgumentError(
-			`Expected the options of requestScope(), got \`${name}\`. It makes the middleware, and isn't one itself: app.use(requestScope()).`,
+			`Expected \`parent\`, \`bindings\`, \`abortGrace\` or \`onReleaseError\` for requestScope(), got \`${name}\`. If that is the framework's: it makes the middleware, and isn't one itself: app.use(requestScope()).`,
 		);
 	}
 	const { parent, bindings, abortGrace } = options;
@@ -61,7 +61,9 @@ export function requestDefaults(options: RequestScopeOptions<never>): RequestDef
 		throw new InvalidArgumentError("Expected `abortGrace` to be a number of milliseconds.");
 	}
 	if (parent !== undefined && !(parent instanceof Scope)) {
-		throw new InvalidArgumentError("Expected `parent` to be a Scope.");
+		throw new InvalidArgumentError(
+			`Expected \`parent\` to be a Scope, as openScope() makes it, got ${parent === null ? "null" : typeof parent}.`,
+		);
 	}
 	if (bindings !== undefined && typeof bindings !== "function") {
 		throw new InvalidArgumentError(
@@ -216,16 +218,26 @@ export class Exchange {
 		this.#bodies.push(body);
 	}
 
-	/** Runs what writes a body: keeps the request scope open until it has settled, and its failure is the body's. */
+	/**
+	 * Runs what writes a body: keeps the request scope open until it has settled. Its failure is the body's, unless it has
+	 * given up because it was told to.
+	 */
 	async writeBody(write: () => Promise<void>): Promise<void> {
 		const written = (async () => write())();
 		this.addBody(written);
 		try {
 			await written;
 		} catch (error) {
+			if (this.#hasGivenUp(error)) return;
 			this.failBody(error);
 			throw error;
 		}
+	}
+
+	/** Whether `error` only says that the request's signal has aborted. */
+	#hasGivenUp(error: unknown): boolean {
+		const signal = this.request?.signal;
+		return signal?.aborted === true && isEcho(error, signal.reason);
 	}
 
 	/**
@@ -555,10 +567,8 @@ export function isEcho(error: unknown, first: unknown): boolean {
 	if (Object.is(error, first)) return true;
 	try {
 		const { code, cause } = (error ?? {}) as { code?: unknown; cause?: unknown };
-		return (
-			code === "ERR_STREAM_PREMATURE_CLOSE" ||
-			(error instanceof AcquireAbortedError && Object.is(cause, first))
-		);
+		const isAbort = error instanceof AcquireAbortedError || code === "ABORT_ERR";
+		return code === "ERR_STREAM_PREMATURE_CLOSE" || (isAbort && Object.is(cause, first));
 	} catch {
 		return false; // it doesn't let itself be read
 	}

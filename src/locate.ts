@@ -138,11 +138,13 @@ function lifetimeError(
 		lifetime === "handler" && open.includes('"request"')
 			? 'A handler\'s scope ends before the first byte of the response: what is needed later takes the lifetime "request".'
 			: `Open one with withScope({ lifetime: "${lifetime}" }, …) around this${lifetime === "app" ? ", in a server by requestScope({ parent: app })" : ""}, or choose another with use(${definition.name}, { lifetime }).`;
+	const shorter =
+		definition.lifetime === wanted ? `\`lifetime: "${lifetime}"\`` : "shorter lifetime";
 	const place = placeText(definition, scope, consumer);
 	const message =
 		consumer === undefined || !isOpenBelow(scope, wanted)
 			? `Cannot use ${definition.name} in ${place}: no open scope has its lifetime "${lifetime}"; ${chain}. ${advice}`
-			: `Cannot use ${definition.name} in ${consumer.definition.name}, which would outlive it: ${definition.name} belongs to a scope "${lifetime}", ${consumer.definition.name} to "${consumer.owner.name}", which is open longer, in ${place}; ${chain}. Give ${consumer.definition.name} the shorter lifetime or ${definition.name} the longer one, or open a scope of that lifetime around both.`;
+			: `Cannot use ${definition.name} in ${consumer.definition.name}, which would outlive it: ${definition.name} belongs to a scope "${lifetime}", ${consumer.definition.name} to "${consumer.owner.name}", which is open longer, in ${place}; ${chain}. Give ${consumer.definition.name} the ${shorter}, or ${definition.name} the longer one, or open a scope of that lifetime around both.`;
 	return new LifetimeError(message, detailsOf(definition, scope, consumer));
 }
 

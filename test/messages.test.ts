@@ -189,7 +189,8 @@ describe("messages about what newcomers write", () => {
 	const swapped = "Options come before it.";
 	const handlerLast =
 		"Expected the last argument of handler() to be a function. Dependencies come before it.";
-	const fixed = "It makes the middleware, and isn't one itself: app.use(requestScope()).";
+	const fixed =
+		"If that is the framework's: it makes the middleware, and isn't one itself: app.use(requestScope()).";
 	say([
 		[
 			"options before the setup",
@@ -268,7 +269,7 @@ describe("messages about what newcomers write", () => {
 		["handler's dependencies behind", handlerLast, () => handler(bad(setup), bad({ pool: Pool }))],
 		[
 			"requestScope mounted without a call",
-			`Expected the options of requestScope(), got \`method\`. ${fixed}`,
+			`Expected \`parent\`, \`bindings\`, \`abortGrace\` or \`onReleaseError\` for requestScope(), got \`method\`. ${fixed}`,
 			() => requestScope(bad({ method: "GET" })),
 		],
 	]);
@@ -539,7 +540,7 @@ describe("messages about acquisitions", () => {
 		],
 		[
 			"a resource that would outlive what it uses",
-			'Cannot use Pool in Tx, which would outlive it: Pool belongs to a scope "request", Tx to "app", which is open longer, in scope "app" (Orders > Tx > Pool); open are "app". Give Tx the shorter lifetime or Pool the longer one, or open a scope of that lifetime around both.',
+			'Cannot use Pool in Tx, which would outlive it: Pool belongs to a scope "request", Tx to "app", which is open longer, in scope "app" (Orders > Tx > Pool); open are "app". Give Tx the `lifetime: "request"`, or Pool the longer one, or open a scope of that lifetime around both.',
 			() =>
 				withScope({ lifetime: "app" }, () =>
 					withScope({ lifetime: "request" }, () =>
@@ -549,7 +550,7 @@ describe("messages about acquisitions", () => {
 		],
 		[
 			"a resource that names a scope that it would outlive",
-			'Cannot use Pool in Tx, which would outlive it: Pool belongs to a scope "work", Tx to "app", which is open longer, in scope "work" (Tx > Pool); open are "work" < "app". Give Tx the shorter lifetime or Pool the longer one, or open a scope of that lifetime around both.',
+			'Cannot use Pool in Tx, which would outlive it: Pool belongs to a scope "work", Tx to "app", which is open longer, in scope "work" (Tx > Pool); open are "work" < "app". Give Tx the shorter lifetime, or Pool the longer one, or open a scope of that lifetime around both.',
 			() =>
 				withScope({ lifetime: "app" }, () =>
 					withScope({ name: "work" }, (scope) =>

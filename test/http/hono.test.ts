@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { createServer as createHttpServer } from "node:http";
 import { connect, createServer } from "node:http2";
 import type { AddressInfo } from "node:net";
+import { setTimeout } from "node:timers/promises";
 import { getRequestListener } from "@hono/node-server";
 import { Hono } from "hono";
 import { compress } from "hono/compress";
@@ -619,6 +620,48 @@ describe("Hono on @hono/node-server", () => {
 			"done in GET /",
 			"-R The client closed the connection before the response was complete.",
 		]);
+	});
+
+	it("doesn't count as an error of the callback's that it gives up when the client goes", async () => {
+		const its = scene();
+		const told: unknown[] = [];
+		const server = new Hono();
+		server.use(scoped(its, 1000));
+		for (const [path, wait] of Object.entries({
+			"/reason": (signal: AbortSignal) =>
+				new Promise((_resolve, reject) => {
+					signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+				}),
+			"/timer": (signal: AbortSignal) => setTimeout(10_000, undefined, { signal }),
+		})) {
+			server.get(
+				path,
+				handler({ r: its.R }, (_values, c) =>
+					streamSSE(
+						c,
+						async (writer) => {
+							const { signal } = currentScope();
+							await writer.writeSSE({ data: "first" });
+							await wait(signal);
+						},
+						async (error) => void told.push(error),
+					),
+				),
+			);
+		}
+		const site = await its.serve(getRequestListener(server.fetch));
+		for (const path of ["/reason", "/timer"]) {
+			const client = site.connect();
+			client.get(path);
+			await client.until("first");
+			client.leave();
+			await eventually(() => expect(its.log).toContain("gone"));
+			await its.idle();
+			expect(its.log.splice(0).at(-1)).toBe(
+				"-R The client closed the connection before the response was complete.",
+			);
+		}
+		expect(told).toEqual([]);
 	});
 
 	it.each(["HEAD", "GET"])(
