@@ -176,7 +176,7 @@ export async function measure(short: boolean): Promise<Row[]> {
 	const rows: Row[] = [];
 	for (const { what, ours, against, theirs, sizes } of scales) {
 		const used = short ? [100, Math.min(10_000, sizes.at(-1) as number)] : sizes;
-		const [mine = [], plain = []] = await perObject([ours, theirs], used, short ? 5 : 15);
+		const [mine = [], plain = []] = await perObject([ours, theirs], used, 15);
 		for (const [i, size] of used.entries()) {
 			rows.push({
 				what: `${size.toLocaleString("en")} ${what}: each`,
