@@ -219,8 +219,8 @@ export class Exchange {
 	}
 
 	/**
-	 * Runs what writes a body: keeps the request scope open until it has settled. Its failure is the body's, unless it has
-	 * given up because it was told to.
+	 * Runs what writes a body: keeps the request scope open until it has settled. Its failure is the body's. That it gave up
+	 * when the request's signal told it to is no error that somebody else should see.
 	 */
 	async writeBody(write: () => Promise<void>): Promise<void> {
 		const written = (async () => write())();
@@ -228,16 +228,11 @@ export class Exchange {
 		try {
 			await written;
 		} catch (error) {
-			if (this.#hasGivenUp(error)) return;
-			this.failBody(error);
-			throw error;
+			const signal = this.request?.signal;
+			const hasGivenUp = signal?.aborted === true && isEcho(error, signal.reason);
+			this.failBody(hasGivenUp ? signal.reason : error);
+			if (!hasGivenUp) throw error;
 		}
-	}
-
-	/** Whether `error` only says that the request's signal has aborted. */
-	#hasGivenUp(error: unknown): boolean {
-		const signal = this.request?.signal;
-		return signal?.aborted === true && isEcho(error, signal.reason);
 	}
 
 	/**

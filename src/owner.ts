@@ -298,7 +298,7 @@ export class Owner implements Linked {
 		const waiters = this.#waiters;
 		const first = new Promise((resolve, reject) => {
 			const refuse = (error: unknown) => {
-				first.catch(ignore); // not before: it costs as much as all the rest
+				first.catch(ignore); // not before: it would take a promise more each time
 				reject(error);
 			};
 			// another scope, if this one has been moved

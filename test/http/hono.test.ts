@@ -661,6 +661,14 @@ describe("Hono on @hono/node-server", () => {
 				"-R The client closed the connection before the response was complete.",
 			);
 		}
+		// nobody has gone, but the answer isn't what it was to be
+		const client = site.connect();
+		client.get("/reason");
+		await client.until("first");
+		its.app.cancel(new Error("shutting down"));
+		await client.until("\r\n0\r\n");
+		await its.idle();
+		expect(its.log).toEqual(["+R", "head 200", "sent", "-R shutting down"]);
 		expect(told).toEqual([]);
 	});
 

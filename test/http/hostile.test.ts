@@ -15,6 +15,10 @@ import { ownServer } from "./server.ts";
 /** A server whose every route does `work`, and says what it gives, or 500. */
 type Make = (app: Scope, work: () => Promise<string>) => RequestListener;
 
+const sayFailed: express.ErrorRequestHandler = (_error, _req, res, _next) => {
+	res.status(500).send("failed");
+};
+
 const frameworks: readonly (readonly [name: string, make: Make])[] = [
 	[
 		"Express",
@@ -27,16 +31,7 @@ const frameworks: readonly (readonly [name: string, make: Make])[] = [
 				}),
 			);
 			app.use(forExpress.releaseErrors());
-			app.use(
-				(
-					_error: unknown,
-					_req: express.Request,
-					res: express.Response,
-					_next: express.NextFunction,
-				) => {
-					res.status(500).send("failed");
-				},
-			);
+			app.use(sayFailed);
 			return app;
 		},
 	],
@@ -198,16 +193,7 @@ describe.skipIf(ownServer !== undefined)("Express", () => {
 					}),
 				);
 				app.use(forExpress.releaseErrors());
-				app.use(
-					(
-						_error: unknown,
-						_req: express.Request,
-						res: express.Response,
-						_next: express.NextFunction,
-					) => {
-						res.status(500).send("failed");
-					},
-				);
+				app.use(sayFailed);
 				return app;
 			};
 			const { answer, reported } = await exchange(make, "GET / HTTP/1.1", async () => "unused");

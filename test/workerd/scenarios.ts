@@ -1,7 +1,7 @@
 import { Hono } from "hono";
 import { streamText } from "hono/streaming";
 import { currentScope, provide, token, use, withScope } from "yieldscope";
-import { handler, requestScope } from "yieldscope/hono";
+import { streamText as followedText, handler, requestScope } from "yieldscope/hono";
 import { httpError, type Stage, soon, where } from "./stage.ts";
 
 /** What the worker does, what it is sent, and what comes of it. */
@@ -636,5 +636,94 @@ export const scenarios: Record<string, Scenario> = {
 			),
 		answer: "ab",
 		log: ["+R", "+H", "-H", "head 200", "finally in GET /", "-R"],
+	},
+	"waits for the callback of the followed stream helpers": {
+		define: ({ app, H, R, log }) =>
+			app.get(
+				"/",
+				handler({ r: R, h: H }, (_values, c) =>
+					followedText(c, async (writer) => {
+						await writer.write("a");
+						await writer.close();
+						await soon();
+						log.push(`written in ${where()}`);
+					}),
+				),
+			),
+		answer: "a",
+		log: ["+R", "+H", "-H", "head 200", "written in GET /", "-R"],
+	},
+	"tells the resources of what such a callback throws": {
+		define: ({ app, R, log }) =>
+			app.get(
+				"/",
+				handler({ r: R }, (_values, c) =>
+					followedText(
+						c,
+						async (writer) => {
+							await writer.write("a");
+							throw new Error("half-way");
+						},
+						async (error) => void log.push(`told ${error.message}`),
+					),
+				),
+			),
+		answer: "a",
+		log: ["+R", "told half-way", "head 200", "-R half-way"],
+	},
+	"gives such a callback abortGrace when nobody reads": {
+		define: ({ app, R }) =>
+			app.get(
+				"/",
+				handler({ r: R }, (_values, c) => followedText(c, () => new Promise(() => {}))),
+			),
+		request: { method: "HEAD" },
+		answer: "",
+		log: ["+R", "head 200", "-R"],
+	},
+	"releases what was acquired when a setup fails": {
+		define: ({ app, R, H, traced }) => {
+			const Broken = traced("broken", "request", {
+				setup: () => {
+					throw httpError(503, "no broken");
+				},
+			});
+			app.get(
+				"/",
+				handler({ r: R, h: H, broken: Broken }, (_values, c) => c.text("never")),
+			);
+		},
+		status: 503,
+		answer: { error: "no broken" },
+		log: ["+R", "+H", "+broken", "-H no broken", "-R no broken", "errh no broken", "head 503"],
+	},
+	"tells of a task's failure before the response": {
+		define: ({ app, R, H }) =>
+			app.get(
+				"/",
+				handler({ r: R, h: H }, (_values, c) => {
+					void currentScope().spawn(async () => {
+						await soon();
+						throw httpError(409, "the task");
+					});
+					return c.text("dropped");
+				}),
+			),
+		status: 409,
+		answer: { error: "the task" },
+		log: failure("the task", 409),
+	},
+	"lets a resource translate the error of a release": {
+		define: ({ app, traced }) => {
+			const Outer = traced("outer", "request", { failure: () => httpError(503, "translated") });
+			const Failing = conflicting({ traced });
+			app.get(
+				"/",
+				handler({ outer: Outer, h: Failing }, (_values, c) => c.text("dropped")),
+			);
+		},
+		status: 503,
+		answer: { error: "translated" },
+		log: ["+outer", "+H", "-H", "-outer conflict", "errh translated", "head 503"],
 	},
 };
