@@ -1,6 +1,6 @@
 import { Hono } from "hono";
 import { streamText } from "hono/streaming";
-import { currentScope, provide, token, use, withScope } from "yieldscope";
+import { currentScope, provide, resource, token, use, withScope } from "yieldscope";
 import { streamText as followedText, handler, requestScope } from "yieldscope/hono";
 import { httpError, type Stage, soon, where } from "./stage.ts";
 
@@ -725,5 +725,62 @@ export const scenarios: Record<string, Scenario> = {
 		status: 503,
 		answer: { error: "translated" },
 		log: ["+outer", "+H", "-H", "-outer conflict", "errh translated", "head 503"],
+	},
+	"shows the framework the work's error, and reports those of callbacks": {
+		define: ({ app, H }) =>
+			app.get(
+				"/",
+				handler({ h: H }, () => {
+					currentScope().defer(() => {
+						throw new Error("cleanup");
+					});
+					throw httpError(418, "teapot");
+				}),
+			),
+		status: 418,
+		answer: { error: "teapot" },
+		log: ["+H", "-H teapot", "reported cleanup", "errh teapot", "head 418"],
+	},
+	"answers with the error of a callback that fails after successful work": {
+		define: ({ app, R }) =>
+			app.get(
+				"/",
+				handler({ r: R }, (_values, c) => {
+					currentScope().defer(() => {
+						throw httpError(409, "cleanup");
+					});
+					return c.json(1);
+				}),
+			),
+		status: 409,
+		answer: { error: "cleanup" },
+		log: ["+R", "-R cleanup", "errh cleanup", "head 409"],
+	},
+	"passes on what making the bindings throws": {
+		mounts: 0,
+		define: ({ app, root }) => {
+			const bindings = () => {
+				throw httpError(400, "no tenant");
+			};
+			app.use(requestScope({ parent: root, bindings }));
+			app.get("/", (c) => c.text("never"));
+		},
+		status: 400,
+		answer: { error: "no tenant" },
+		log: ["errh no tenant", "head 400"],
+	},
+	"gives what asks for no lifetime to the request": {
+		define: ({ app, H, log }) => {
+			const Plain = resource(async function* () {
+				yield "plain";
+				log.push("-plain");
+			});
+			app.get(
+				"/",
+				handler({ h: H, plain: Plain }, ({ plain }, c) => c.text(plain)),
+			);
+		},
+		answer: "plain",
+		log: ["+H", "-H", "head 200", "-plain"],
 	},
 };
