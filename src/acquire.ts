@@ -4,7 +4,7 @@ import { InvalidArgumentError, ScopeClosedError } from "./errors.ts";
 import { acquireEvent, acquireTrace, publishWait } from "./events.ts";
 import { type Frame, requesterOf } from "./frame.ts";
 import { type Acquisition, Instance, ignore } from "./instance.ts";
-import { locate } from "./locate.ts";
+import { defaultOwner, locate, nearest } from "./locate.ts";
 import { printable } from "./options.ts";
 import { admits, isReleasing, isWithin, Owner } from "./owner.ts";
 import { detailsOf, placeText } from "./path.ts";
@@ -36,6 +36,8 @@ export function acquire(
 	options: UseOptions | undefined,
 	frame: Frame | undefined,
 ): Promise<unknown> {
+	const ready = options === undefined && frame === origin ? readyIn(origin, definition) : undefined;
+	if (ready !== undefined) return ready.promise;
 	try {
 		const found = find(origin, definition, options, frame);
 		if (!(found instanceof Instance)) return found.promise;
@@ -45,6 +47,20 @@ export function acquire(
 		rejected.catch(ignore);
 		return rejected;
 	}
+}
+
+/**
+ * What {@link find} would find, if it can be seen at a glance: an instance that is ready, asked for by an open scope's own
+ * work, where nothing is bound.
+ */
+function readyIn(origin: Owner, definition: Definition): Instance | undefined {
+	if (origin.state !== "open" || origin.aborted !== undefined || origin.opener?.pending) return;
+	for (let scope: Owner | undefined = origin; scope !== undefined; scope = scope.parent)
+		if (scope.bindings !== undefined) return;
+	const { lifetime } = definition;
+	const owner = lifetime === undefined ? defaultOwner(origin) : nearest(origin, lifetime);
+	const shared = owner?.shared(definition);
+	return shared?.state === "ready" ? shared : undefined;
 }
 
 /** {@link find} for a scope that can't wait: what it finds is ready. */

@@ -94,7 +94,8 @@ function findOwner(
 	return owner;
 }
 
-function nearest(origin: Owner, lifetime: Lifetime): Owner | undefined {
+/** The nearest scope of `lifetime`. */
+export function nearest(origin: Owner, lifetime: Lifetime): Owner | undefined {
 	let scope: Owner | undefined = origin;
 	while (scope !== undefined && scope.lifetime !== lifetime) scope = scope.parent;
 	return scope;
