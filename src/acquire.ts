@@ -2,9 +2,9 @@ import { close } from "./close.ts";
 import { cycleError, refuseCycle, refuseRecursion } from "./cycle.ts";
 import { InvalidArgumentError, ScopeClosedError } from "./errors.ts";
 import { acquireEvent, acquireTrace, publishWait } from "./events.ts";
-import { type Frame, requesterOf } from "./frame.ts";
+import { type Frame, openerIn, requesterOf, setupIn } from "./frame.ts";
 import { type Acquisition, Instance, ignore } from "./instance.ts";
-import { defaultOwner, locate, nearest } from "./locate.ts";
+import { findBinding, findOwner, notProvided } from "./locate.ts";
 import { printable } from "./options.ts";
 import { admits, isReleasing, isWithin, Owner } from "./owner.ts";
 import { detailsOf, placeText } from "./path.ts";
@@ -36,31 +36,14 @@ export function acquire(
 	options: UseOptions | undefined,
 	frame: Frame | undefined,
 ): Promise<unknown> {
-	const ready = options === undefined && frame === origin ? readyIn(origin, definition) : undefined;
-	if (ready !== undefined) return ready.promise;
 	try {
 		const found = find(origin, definition, options, frame);
-		if (!(found instanceof Instance)) return found.promise;
 		return found.state === "ready" ? found.promise : origin.waitFor(found);
 	} catch (error) {
 		const rejected = Promise.reject(error);
 		rejected.catch(ignore);
 		return rejected;
 	}
-}
-
-/**
- * What {@link find} would find, if it can be seen at a glance: an instance that is ready, asked for by an open scope's own
- * work, where nothing is bound.
- */
-function readyIn(origin: Owner, definition: Definition): Instance | undefined {
-	if (origin.state !== "open" || origin.aborted !== undefined || origin.opener?.pending) return;
-	for (let scope: Owner | undefined = origin; scope !== undefined; scope = scope.parent)
-		if (scope.bindings !== undefined) return;
-	const { lifetime } = definition;
-	const owner = lifetime === undefined ? defaultOwner(origin) : nearest(origin, lifetime);
-	const shared = owner?.shared(definition);
-	return shared?.state === "ready" ? shared : undefined;
 }
 
 /** {@link find} for a scope that can't wait: what it finds is ready. */
@@ -106,10 +89,16 @@ function find(
 	if (options !== undefined) checkNames(options);
 	if (origin.state === "closed") throw closedError(origin, definition, frame);
 	if (origin.aborted !== undefined && origin.state !== "releasing") throw origin.aborted.reason;
-	const place = locate(origin, definition, options?.lifetime, frame);
-	if (!("owner" in place)) return place;
-	const { target, owner, bound } = place;
-	const requester = requesterOf(frame);
+	// as a rule it is the scope's own work that asks
+	const isOwn = frame === origin;
+	const consumer = isOwn ? undefined : setupIn(frame);
+	const bound = findBinding(origin, definition, consumer);
+	if (bound !== undefined && bound.binding.definition === undefined) return bound.binding;
+	const target = bound?.binding.definition ?? definition;
+	if (target.setup === undefined) throw notProvided(origin, target, frame);
+	const owner = findOwner(origin, definition, target, options?.lifetime, consumer, bound);
+	const opener = isOwn ? origin.opener : openerIn(frame);
+	const requester = consumer ?? (opener?.pending ? opener : undefined);
 	const shared = options?.fresh ? undefined : owner.shared(target);
 	if (shared !== undefined) {
 		if (shared.state === "pending") {
@@ -159,7 +148,15 @@ function depend(requester: Instance, target: Instance): void {
 function begin(instance: Instance, origin: Owner): void {
 	const event = acquireTrace.hasSubscribers ? acquireEvent(instance, origin) : undefined;
 	const setup = event === undefined ? start : () => acquireTrace.run(event, () => start(instance));
-	instance.owner.enterContext(instance, setup, instance);
+	const { owner, startedAt } = instance;
+	const { clock } = owner;
+	const isNested = clock.at !== undefined;
+	clock.at ??= startedAt;
+	try {
+		owner.enterContext(instance, setup, instance);
+	} finally {
+		if (!isNested) clock.at = undefined;
+	}
 }
 
 function start(instance: Instance): void {
