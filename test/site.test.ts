@@ -80,6 +80,24 @@ describe.runIf(isNode24)("the site", { timeout: 60_000 }, () => {
 		expect(links.filter((file) => !isOurs(file) || !existsSync(join(root, file)))).toEqual([]);
 	});
 
+	it("tells search engines of each page how it begins, and where all of them are", () => {
+		const described = pages.map((page) => {
+			const html = readFileSync(join(site, page), "utf8");
+			return [page, /<meta name="description" content="([^"]*)"/.exec(html)?.[1] ?? ""] as const;
+		});
+		const generic = described.filter(([, text]) => text === "Documentation for yieldscope");
+		expect(generic).toEqual([]);
+		expect(described.filter(([, text]) => /[`*]|\{@|\]\(/.test(text))).toEqual([]);
+		expect(Object.fromEntries(described)["documents/What_goes_wrong_.html"]).toMatch(
+			/^The same few things, in every code base\. Most are refused/,
+		);
+		const sitemap = readFileSync(join(site, "sitemap.xml"), "utf8");
+		const listed = [...sitemap.matchAll(/<loc>\S+?\/yieldscope\/(\S+)<\/loc>/g)];
+		expect(listed.map(([, page = ""]) => decodeURIComponent(page)).sort()).toEqual(
+			pages.toSorted(),
+		);
+	});
+
 	describe.skipIf(noChromium !== "")(`in Chromium${noChromium}`, () => {
 		let browser: Browser;
 		let server: Server;

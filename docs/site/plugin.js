@@ -1,7 +1,7 @@
 import { writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
-import { Comment, Converter, JSX, ReflectionKind, Renderer } from "typedoc";
+import { Comment, Converter, JSX, PageEvent, ReflectionKind, Renderer } from "typedoc";
 import { llms } from "./llms.ts";
 import { readOn } from "./read-on.ts";
 
@@ -9,9 +9,9 @@ const root = fileURLToPath(new URL("../..", import.meta.url));
 const isImage = (file) => /\.(?:png|svg)$/.test(file);
 
 /**
- * A plugin for TypeDoc. Pages are called as they call themselves and grouped as in the README, modules are called as they
- * are imported, and links to files that
- * are no pages lead to GitHub, where they are shown: TypeDoc would copy them, and a browser take a `.ts` for a video.
+ * A plugin for TypeDoc. Pages are called as they call themselves, grouped as in the README, and described to search engines
+ * by how they begin; modules are called as they are imported, and links to files that are no pages lead to GitHub, where
+ * they are shown: TypeDoc would copy them, and a browser take a `.ts` for a video.
  *
  * @param {import("typedoc").Application} app
  */
@@ -54,7 +54,29 @@ export function load(app) {
 		}
 	});
 
+	app.renderer.on(PageEvent.END, (page) => {
+		const { model, project } = page;
+		const { summary } = model.signatures?.[0].comment ?? model.comment ?? {};
+		const text = model === project ? project.readme : (model.content ?? summary);
+		const start = firstParagraph(Comment.combineDisplayParts(text));
+		if (start !== "")
+			page.contents = page.contents.replace(/(?<=name="description" content=")[^"]*/, () => start);
+	});
+
 	app.renderer.on(Renderer.EVENT_END, ({ outputDirectory }) => {
 		writeFileSync(join(outputDirectory, "llms.txt"), llms());
 	});
+}
+
+/** The first paragraph of a page, without its markup, to stand in an attribute. */
+function firstParagraph(markdown) {
+	const paragraph = markdown.split(/\n{2,}/).find((each) => /^(?!```)[\w`[*]/.test(each)) ?? "";
+	return paragraph
+		.replaceAll(/\[([^\]]*)\]\([^)]*\)/g, "$1")
+		.replaceAll(/\{@link (?:\w+\.)?([^}]*)\}/g, "$1")
+		.replaceAll(/[`*]/g, "")
+		.replaceAll(/\s+/g, " ")
+		.replaceAll("&", "&amp;")
+		.replaceAll('"', "&quot;")
+		.trim();
 }

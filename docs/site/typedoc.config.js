@@ -20,6 +20,7 @@ export default {
 	plugin: [path("docs/site/plugin.js")],
 
 	name: "yieldscope",
+	hostedBaseUrl: "https://yieldscope.github.io/yieldscope/",
 	favicon: path("docs/site/favicon.svg"),
 	customCss: path("docs/site/style.css"),
 	headings: { readme: false },
