@@ -43,8 +43,8 @@ export function fill(folder: string): void {
 		writeFileSync(join(folder, file), code);
 	}
 	const readme = readFileSync(join(root, "README.md"), "utf8")
-		.replaceAll(/(!\[[^\]]*\]\()(?!\w+:)/g, `$1${github}/raw/main/`)
-		.replaceAll(/((?<!!)\[[^\]]*\]\()(?!\w+:|#)/g, `$1${github}/blob/main/`);
+		.replaceAll("](docs/images/", `](${github}/raw/main/docs/images/`)
+		.replaceAll(/\]\((?=docs\/|[A-Z]+\.md)/g, `](${github}/blob/main/`);
 	writeFileSync(join(folder, "README.md"), readme);
 	const entries = Object.entries<string>(exports).filter(([, file]) => file.endsWith(".js"));
 	const config = {

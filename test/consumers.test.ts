@@ -182,6 +182,12 @@ describe.runIf(isNode24)("the tarball, installed in an empty folder", { timeout:
 			"Check core.ts",
 			"Check servers.ts",
 		]);
+		const fences = /^```[\s\S]*?^```/gm;
+		const readme = readFileSync(path("jsr/README.md"), "utf8");
+		expect(readme.match(fences)).toEqual(
+			readFileSync(join(root, "README.md"), "utf8").match(fences),
+		);
+		expect(readme.replaceAll(fences, "").match(/\]\((?!https:)[^)]*\)/g)).toBe(null);
 	});
 
 	it("is bundled by esbuild, minified, as ES modules and as CommonJS", async () => {
