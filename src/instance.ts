@@ -184,7 +184,7 @@ export class Instance implements Linked {
 	finish(): void {
 		this.state = "released";
 		this.value = undefined;
-		this.#forgetWaiters();
+		if (this.#promise !== undefined) this.#forgetWaiters();
 		this.dependencies = undefined;
 		this.registered = undefined;
 		this.generator = undefined;

@@ -6,13 +6,12 @@ import { replacementsOf } from "./resource.ts";
 import type { Scope, ScopeOptions } from "./scope.ts";
 import type { SyncScope, SyncScopeOptions } from "./sync-scope.ts";
 
-/** Makes the engine's side of a scope. `dispose` is called for it if a setup opens it and doesn't close it. */
+/** Makes the engine's side of a scope. */
 export function openOwner(
 	scope: Scope | SyncScope,
 	sync: boolean,
 	parent: Owner | undefined,
 	options: ScopeOptions | SyncScopeOptions,
-	dispose: () => unknown,
 ): Owner {
 	const frame = frames.getStore();
 	if (parent !== undefined && !admits(parent, frame))
@@ -22,13 +21,16 @@ export function openOwner(
 	const bindings = options.bindings && replacementsOf(options.bindings);
 	const owner = new Owner(scope, sync, parent, options);
 	owner.bindings = bindings;
+	if (frame === undefined) return owner;
 	owner.opener = requesterOf(frame);
 	const task = frame instanceof Task ? frame : frame instanceof Owner ? frame.task : undefined;
 	// another scope's task is nothing that the parent waits for
 	if (parent !== undefined && task !== undefined && isWithin(task.owner, parent)) owner.task = task;
 	// what a setup opens and doesn't close goes right after its instance
-	if (owner.opener !== undefined && owner.opener.owner === parent)
+	if (owner.opener !== undefined && owner.opener.owner === parent) {
+		const dispose = () => ("dispose" in scope ? scope.dispose() : scope.disposeAsync());
 		parent.register(dispose, owner.opener);
+	}
 	return owner;
 }
 

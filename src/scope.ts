@@ -125,7 +125,7 @@ export class Scope implements AsyncDisposable {
 	constructor(options: ScopeOptions | undefined, opener: Opener, held: boolean);
 	constructor(options: ScopeOptions = {}, opener: Opener = Scope, held = true) {
 		const parent = parentOwner(options.parent, ambientOwner(frames.getStore()));
-		this.#owner = openOwner(this, false, parent, options, () => this.disposeAsync());
+		this.#owner = openOwner(this, false, parent, options);
 		noteOpening(this.#owner, opener, held);
 		// a scope that is moved goes on as another
 		if (scopeTrace.hasSubscribers && opener !== Scope.prototype.move) publishOpening(this.#owner);

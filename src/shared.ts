@@ -41,6 +41,13 @@ export class Shared {
 	}
 
 	delete(instance: Instance): void {
+		// as a rule the latest goes first
+		if (this.#latest === instance) {
+			this.#latest = instance.sharedBefore;
+			instance.sharedBefore = undefined;
+			this.#count--;
+			return;
+		}
 		const { definition } = instance;
 		if (this.find(definition) !== instance) return;
 		if (this.#index !== undefined) {
@@ -49,12 +56,9 @@ export class Shared {
 			else (this.#index.get(family) as Map<unknown, Instance>).delete(key); // it was found there
 			return;
 		}
-		if (this.#latest === instance) this.#latest = instance.sharedBefore;
-		else {
-			let at = this.#latest as Instance; // it is somewhere further back
-			while (at.sharedBefore !== instance) at = at.sharedBefore as Instance;
-			at.sharedBefore = instance.sharedBefore;
-		}
+		let at = this.#latest as Instance; // it is somewhere further back
+		while (at.sharedBefore !== instance) at = at.sharedBefore as Instance;
+		at.sharedBefore = instance.sharedBefore;
 		instance.sharedBefore = undefined;
 		this.#count--;
 	}

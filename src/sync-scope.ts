@@ -84,7 +84,6 @@ export class SyncScope implements Disposable {
 			true,
 			parent instanceof SyncScope ? parent.#owner : parentOwner(parent, ambient),
 			options,
-			() => this.dispose(),
 		);
 		noteOpening(this.#owner, opener, held);
 		// a scope that is moved goes on as another
