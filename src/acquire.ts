@@ -186,7 +186,7 @@ function closedError(
 ): ScopeClosedError {
 	const requester = requesterOf(frame);
 	return new ScopeClosedError(
-		`Cannot use ${definition.name}: its ${placeText(definition, scope, requester)} is ${scope.state === "closed" ? "closed" : "closing"}. Acquire it before the scope closes, or use detach() for work that outlives it.`,
+		`Cannot use ${definition.name}: its ${placeText(definition, scope, requester)} is ${scope.state === "closed" ? "closed" : "closing"}. Await the work that uses it, or start that with spawn(), or with detach() if it is to outlive the scope.`,
 		detailsOf(definition, scope, requester),
 	);
 }

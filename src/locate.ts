@@ -27,7 +27,7 @@ export function locate(
 	if (target.setup === undefined) {
 		const requester = requesterOf(frame);
 		throw new NotProvidedError(
-			`Cannot use ${target.name}: nobody provides it in ${placeText(target, origin, requester)}. Open the scope with bindings: [provide(${target.name}, value)].`,
+			`Cannot use ${target.name}: nobody provides it in ${placeText(target, origin, requester)}. Open that scope, or one around it, with bindings: [provide(${target.name}, value)].`,
 			detailsOf(target, origin, requester),
 		);
 	}
@@ -122,6 +122,8 @@ function isOpenBelow(scope: Owner, lifetime: Lifetime): boolean {
 	return false;
 }
 
+const inServer = ', in a server by requestScope({ parent: openScope({ lifetime: "app" }) })';
+
 function lifetimeError(
 	scope: Owner,
 	definition: Definition,
@@ -133,19 +135,18 @@ function lifetimeError(
 	for (let at: Owner | undefined = scope; at !== undefined; at = at.parent) {
 		open.push(`"${printable(at.lifetime ?? at.name)}"`);
 	}
-	const chain = `open are ${joinPath(open, " < ")}`;
 	const advice =
 		lifetime === "handler" && open.includes('"request"')
-			? 'A handler\'s scope ends before the first byte of the response: what is needed later takes the lifetime "request".'
-			: `Open one with withScope({ lifetime: "${lifetime}" }, …) around this${lifetime === "app" ? ", in a server by requestScope({ parent: app })" : ""}, or choose another with use(${definition.name}, { lifetime }).`;
+			? `A handler's scope ends before the first byte of the response. Open another for what comes later, withScope({ lifetime: "handler" }, …); for a body that is streamed, use(${definition.name}, { lifetime: "request" }).`
+			: `Open one with withScope({ lifetime: "${lifetime}" }, …) around this${lifetime === "app" ? inServer : ""}, or choose another with use(${definition.name}, { lifetime }).`;
 	const shorter =
 		definition.lifetime === wanted ? `\`lifetime: "${lifetime}"\`` : "shorter lifetime";
-	const place = placeText(definition, scope, consumer);
+	const details = detailsOf(definition, scope, consumer);
 	const message =
 		consumer === undefined || !isOpenBelow(scope, wanted)
-			? `Cannot use ${definition.name} in ${place}: no open scope has its lifetime "${lifetime}"; ${chain}. ${advice}`
-			: `Cannot use ${definition.name} in ${consumer.definition.name}, which would outlive it: ${definition.name} belongs to a scope "${lifetime}", ${consumer.definition.name} to "${consumer.owner.name}", which is open longer, in ${place}; ${chain}. Give ${consumer.definition.name} the ${shorter}, or ${definition.name} the longer one, or open a scope of that lifetime around both.`;
-	return new LifetimeError(message, detailsOf(definition, scope, consumer));
+			? `Cannot use ${definition.name} in ${placeText(definition, scope, consumer)}: no open scope has its lifetime "${lifetime}"; open are ${joinPath(open, " < ")}. ${advice}`
+			: `Cannot use ${definition.name} in ${consumer.definition.name}, which would outlive it: ${definition.name} belongs to a scope "${lifetime}", ${consumer.definition.name} to "${consumer.owner.name}", which is open longer (${joinPath(details.path ?? [])}). Give ${consumer.definition.name} the ${shorter}, or ${definition.name} the longer one, or pass ${definition.name} to the methods of ${consumer.definition.name}.`;
+	return new LifetimeError(message, details);
 }
 
 /** The outermost scope, or the nearest `"app"` scope on the way there. */

@@ -71,7 +71,7 @@ export function openFrame(owner: Owner, method: string): Frame | undefined {
 	const frame = frames.getStore();
 	if (admits(owner, frame)) return frame;
 	throw new ReferenceError(
-		`Cannot call ${method}() on scope "${owner.name}": it is ${closedWord(owner)}.`,
+		`Cannot call ${method}() on scope "${owner.name}": it is ${closedWord(owner)}. Do it before its work ends, or on a scope that lives longer.`,
 	);
 }
 
