@@ -122,7 +122,8 @@ function isOpenBelow(scope: Owner, lifetime: Lifetime): boolean {
 	return false;
 }
 
-const inServer = ', in a server by requestScope({ parent: openScope({ lifetime: "app" }) })';
+const inServer =
+	', in a server by const app = openScope({ lifetime: "app" }) and requestScope({ parent: app })';
 
 function lifetimeError(
 	scope: Owner,
