@@ -2,9 +2,9 @@ import { close } from "./close.ts";
 import { cycleError, refuseCycle, refuseRecursion } from "./cycle.ts";
 import { InvalidArgumentError, ScopeClosedError } from "./errors.ts";
 import { acquireEvent, acquireTrace, publishWait } from "./events.ts";
-import { type Frame, requesterOf } from "./frame.ts";
+import { type Frame, openerIn, requesterOf, setupIn } from "./frame.ts";
 import { type Acquisition, Instance, ignore } from "./instance.ts";
-import { locate } from "./locate.ts";
+import { findBinding, findOwner, notProvided } from "./locate.ts";
 import { printable } from "./options.ts";
 import { admits, isReleasing, isWithin, Owner } from "./owner.ts";
 import { detailsOf, placeText } from "./path.ts";
@@ -38,7 +38,6 @@ export function acquire(
 ): Promise<unknown> {
 	try {
 		const found = find(origin, definition, options, frame);
-		if (!(found instanceof Instance)) return found.promise;
 		return found.state === "ready" ? found.promise : origin.waitFor(found);
 	} catch (error) {
 		const rejected = Promise.reject(error);
@@ -90,10 +89,16 @@ function find(
 	if (options !== undefined) checkNames(options);
 	if (origin.state === "closed") throw closedError(origin, definition, frame);
 	if (origin.aborted !== undefined && origin.state !== "releasing") throw origin.aborted.reason;
-	const place = locate(origin, definition, options?.lifetime, frame);
-	if (!("owner" in place)) return place;
-	const { target, owner, bound } = place;
-	const requester = requesterOf(frame);
+	// as a rule it is the scope's own work that asks
+	const isOwn = frame === origin;
+	const consumer = isOwn ? undefined : setupIn(frame);
+	const bound = findBinding(origin, definition, consumer);
+	if (bound !== undefined && bound.binding.definition === undefined) return bound.binding;
+	const target = bound?.binding.definition ?? definition;
+	if (target.setup === undefined) throw notProvided(origin, target, frame);
+	const owner = findOwner(origin, definition, target, options?.lifetime, consumer, bound);
+	const opener = isOwn ? origin.opener : openerIn(frame);
+	const requester = consumer ?? (opener?.pending ? opener : undefined);
 	const shared = options?.fresh ? undefined : owner.shared(target);
 	if (shared !== undefined) {
 		if (shared.state === "pending") {
@@ -143,7 +148,15 @@ function depend(requester: Instance, target: Instance): void {
 function begin(instance: Instance, origin: Owner): void {
 	const event = acquireTrace.hasSubscribers ? acquireEvent(instance, origin) : undefined;
 	const setup = event === undefined ? start : () => acquireTrace.run(event, () => start(instance));
-	instance.owner.enterContext(instance, setup, instance);
+	const { owner, startedAt } = instance;
+	const { clock } = owner;
+	const isNested = clock.at !== undefined;
+	clock.at ??= startedAt;
+	try {
+		owner.enterContext(instance, setup, instance);
+	} finally {
+		if (!isNested) clock.at = undefined;
+	}
 }
 
 function start(instance: Instance): void {
@@ -186,7 +199,7 @@ function closedError(
 ): ScopeClosedError {
 	const requester = requesterOf(frame);
 	return new ScopeClosedError(
-		`Cannot use ${definition.name}: its ${placeText(definition, scope, requester)} is ${scope.state === "closed" ? "closed" : "closing"}. Await the work that uses it, or start that with spawn(), or with detach() if it is to outlive the scope.`,
+		`Cannot use ${definition.name}: its ${placeText(definition, scope, requester)} is ${scope.state === "closed" ? "closed" : "closing"}. Await what uses it, or start that by spawn(), or by detach() if it outlives the scope.`,
 		detailsOf(definition, scope, requester),
 	);
 }

@@ -10,12 +10,6 @@ export interface ScopeErrorDetails {
 	readonly path?: readonly string[] | undefined;
 }
 
-/** The name of a resource that has none. */
-export const anonymous = "(anonymous)";
-
-const naming =
-	'To see which is (anonymous), name them: async function* Db() { … }, or { name: "Db" }.';
-
 /**
  * Base of the errors that yieldscope makes, so that one `instanceof` catches them all. Only for bad arguments, and where
  * TC39 demands it, there is a `TypeError` or a `ReferenceError`.
@@ -48,14 +42,11 @@ export class ScopeError extends Error {
 	 * @param details - The same as data.
 	 */
 	constructor(message: string, details: ScopeErrorDetails = {}) {
-		const path = details.path ?? [];
-		// who it was can't be told from the message
-		const advice = path.includes(anonymous) ? ` ${naming}` : "";
-		super(message + advice, "cause" in details ? { cause: details.cause } : undefined);
+		super(message, "cause" in details ? { cause: details.cause } : undefined);
 		showCode(this);
 		this.resource = details.resource;
 		this.scope = details.scope;
-		this.path = path;
+		this.path = details.path ?? [];
 	}
 }
 

@@ -72,7 +72,12 @@ export function setupIn(frame: Frame | undefined): Instance | undefined {
 /** The setup that waits for what `frame` does, directly or through scopes opened in it. */
 export function requesterOf(frame: Frame | undefined): Instance | undefined {
 	const setup = setupIn(frame);
-	if (setup !== undefined || frame === undefined) return setup;
-	const { opener } = (visitorIn(frame) as Visitor).owner;
+	if (setup !== undefined) return setup;
+	const opener = openerIn(frame);
 	return opener?.pending ? opener : undefined;
+}
+
+/** The setup that opened the scope whose work runs in `frame`. */
+export function openerIn(frame: Frame | undefined): Instance | undefined {
+	return visitorIn(frame)?.owner.opener;
 }

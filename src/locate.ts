@@ -1,46 +1,19 @@
 import { LifetimeError, NotProvidedError } from "./errors.ts";
-import { type Frame, requesterOf, setupIn } from "./frame.ts";
+import { type Frame, requesterOf } from "./frame.ts";
 import type { Instance } from "./instance.ts";
 import { printable } from "./options.ts";
 import { isWithin, type Owner, scopesFrom } from "./owner.ts";
 import { detailsOf, joinPath, placeText } from "./path.ts";
 import { type Definition, isSame, type Lifetime, type Replacement } from "./resource.ts";
 
-/** Where an instance belongs: which resource, after bindings, and which scope. */
-interface Place {
-	readonly target: Definition;
-	readonly owner: Owner;
-	readonly bound: Bound | undefined;
-}
-
-/** Decides what `definition` means in `origin`: a provided value, or a resource and its owner. */
-export function locate(
-	origin: Owner,
-	definition: Definition,
-	lifetime: Lifetime | undefined,
-	frame: Frame | undefined,
-): Place | Replacement {
-	const consumer = setupIn(frame);
-	const bound = findBinding(origin, definition, consumer);
-	if (bound !== undefined && bound.binding.definition === undefined) return bound.binding;
-	const target = bound?.binding.definition ?? definition;
-	if (target.setup === undefined) {
-		const requester = requesterOf(frame);
-		throw new NotProvidedError(
-			`Cannot use ${target.name}: nobody provides it in ${placeText(target, origin, requester)}. Open that scope, or one around it, with bindings: [provide(${target.name}, value)].`,
-			detailsOf(target, origin, requester),
-		);
-	}
-	return { target, bound, owner: findOwner(origin, definition, target, lifetime, consumer, bound) };
-}
-
-interface Bound {
+/** A binding, and the scope that has it. */
+export interface Bound {
 	readonly binding: Replacement;
 	readonly scope: Owner;
 }
 
 /** The nearest binding of `definition`; for a replacement that asks for what it replaces, the next one out. */
-function findBinding(
+export function findBinding(
 	origin: Owner,
 	definition: Definition,
 	consumer: Instance | undefined,
@@ -63,6 +36,19 @@ function findBinding(
 	return undefined;
 }
 
+/** The error for a token, which nothing in `origin` stands for. */
+export function notProvided(
+	origin: Owner,
+	token: Definition,
+	frame: Frame | undefined,
+): NotProvidedError {
+	const requester = requesterOf(frame);
+	return new NotProvidedError(
+		`Cannot use ${token.name}: nobody provides it in ${placeText(token, origin, requester)}. Open that scope, or one around it, with bindings: [provide(${token.name}, value)].`,
+		detailsOf(token, origin, requester),
+	);
+}
+
 function isOwnReplacement(binding: Replacement, consumer: Instance | undefined): boolean {
 	return (
 		consumer !== undefined &&
@@ -72,7 +58,7 @@ function isOwnReplacement(binding: Replacement, consumer: Instance | undefined):
 }
 
 /** Decides which scope is to own `target`, which stands for `definition` if there is a binding. */
-function findOwner(
+export function findOwner(
 	origin: Owner,
 	definition: Definition,
 	target: Definition,
@@ -122,9 +108,6 @@ function isOpenBelow(scope: Owner, lifetime: Lifetime): boolean {
 	return false;
 }
 
-const inServer =
-	', in a server by const app = openScope({ lifetime: "app" }) and requestScope({ parent: app })';
-
 function lifetimeError(
 	scope: Owner,
 	definition: Definition,
@@ -136,17 +119,20 @@ function lifetimeError(
 	for (let at: Owner | undefined = scope; at !== undefined; at = at.parent) {
 		open.push(`"${printable(at.lifetime ?? at.name)}"`);
 	}
-	const advice =
-		lifetime === "handler" && open.includes('"request"')
-			? `A handler's scope ends before the first byte of the response. Open another for what comes later, withScope({ lifetime: "handler" }, …); for a body that is streamed, use(${definition.name}, { lifetime: "request" }).`
-			: `Open one with withScope({ lifetime: "${lifetime}" }, …) around this${lifetime === "app" ? inServer : ""}, or choose another with use(${definition.name}, { lifetime }).`;
+	const isLate = lifetime === "handler" && open.includes('"request"');
+	const reason = isLate ? "A handler's scope ends before the first byte of the response. " : "";
+	const inServer =
+		lifetime === "app"
+			? ', in a server by requestScope({ parent: openScope({ lifetime: "app" }) })'
+			: "";
+	const advice = `${reason}Open one with withScope({ lifetime: "${lifetime}" }, …) around this${inServer}, or choose another with use(${definition.name}, { lifetime }).`;
 	const shorter =
 		definition.lifetime === wanted ? `\`lifetime: "${lifetime}"\`` : "shorter lifetime";
 	const details = detailsOf(definition, scope, consumer);
 	const message =
 		consumer === undefined || !isOpenBelow(scope, wanted)
 			? `Cannot use ${definition.name} in ${placeText(definition, scope, consumer)}: no open scope has its lifetime "${lifetime}"; open are ${joinPath(open, " < ")}. ${advice}`
-			: `Cannot use ${definition.name} in ${consumer.definition.name}, which would outlive it: ${definition.name} belongs to a scope "${lifetime}", ${consumer.definition.name} to "${consumer.owner.name}", which is open longer (${joinPath(details.path ?? [])}). Give ${consumer.definition.name} the ${shorter}, or ${definition.name} the longer one, or pass ${definition.name} to the methods of ${consumer.definition.name}.`;
+			: `Cannot use ${definition.name} in ${consumer.definition.name}, which would outlive it: ${definition.name} belongs to a scope "${lifetime}", ${consumer.definition.name} to "${consumer.owner.name}", which is open longer (${joinPath(details.path ?? [])}). Give ${consumer.definition.name} the ${shorter}, or ${definition.name} the longer one, or pass ${definition.name} to methods of ${consumer.definition.name}.`;
 	return new LifetimeError(message, details);
 }
 

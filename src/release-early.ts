@@ -1,8 +1,8 @@
 import { cycleError } from "./cycle.ts";
-import { type Frame, requesterOf, Task } from "./frame.ts";
+import { type Frame, requesterOf, setupIn, Task } from "./frame.ts";
 import { type Entry, Instance, ignore } from "./instance.ts";
 import { List } from "./list.ts";
-import { locate } from "./locate.ts";
+import { findBinding, findOwner, notProvided } from "./locate.ts";
 import { Failure } from "./outcome.ts";
 import { isReleasing, isWithin, Owner, scopesFrom } from "./owner.ts";
 import { releaseByEdges, releaseInTurn, type Unit, type Verdict } from "./release.ts";
@@ -55,12 +55,16 @@ export async function releaseEarly(
 ): Promise<void> {
 	// a scope that releases gets to it by itself, and its release code must not wait for that
 	if (isReleasing(origin)) return;
-	const place = locate(origin, definition, undefined, frame);
-	if (!("owner" in place) || isReleasing(place.owner)) return;
-	const instance = place.owner.shared(place.target);
+	const consumer = setupIn(frame);
+	const bound = findBinding(origin, definition, consumer);
+	const target = bound === undefined ? definition : bound.binding.definition;
+	if (target === undefined) return;
+	if (target.setup === undefined) throw notProvided(origin, target, frame);
+	const place = findOwner(origin, definition, target, undefined, consumer, bound);
+	if (isReleasing(place)) return;
+	const instance = place.shared(target);
 	if (instance === undefined) {
-		const { departure } =
-			instancesOf(place.owner).find((each) => isLeaving(each, place.target)) ?? {};
+		const { departure } = instancesOf(place).find((each) => isLeaving(each, target)) ?? {};
 		if (!departure?.includes(frame)) await departure?.over;
 		return;
 	}

@@ -74,6 +74,23 @@ export async function releaseInTurn(
 	let entry: Entry | undefined = last;
 	for (let left = count; entry !== undefined && left > 0; left--) {
 		const { previous }: Entry = entry;
+		if (isPlain(owner, entry, verdict)) {
+			try {
+				let result = begin(entry, undefined);
+				if (isThenable(result)) {
+					awaited = true;
+					result = await result;
+				}
+				const ending = end(owner, entry, result, undefined);
+				if (ending !== undefined) await ending;
+			} catch (thrown) {
+				answer(entry, thrown, undefined, verdict, undefined);
+			}
+			list.remove(entry);
+			entry.finish();
+			entry = previous;
+			continue;
+		}
 		const isEmpty = entry instanceof Callback && entry.run === undefined;
 		if (isEmpty) owesAwait = true;
 		const sent = sentBy(owner, verdict);
@@ -210,6 +227,13 @@ function insert(ready: Entry[], entry: Entry): void {
 	let at = ready.length;
 	while (at > 0 && (ready[at - 1] as Entry).sequence > entry.sequence) at--;
 	ready.splice(at, 0, entry);
+}
+
+/** Whether `entry` is what most are: a generator to be told of success, that may take its time, and nobody listens. */
+function isPlain(owner: Owner, entry: Entry, verdict: Verdict): entry is Instance {
+	if (!(entry instanceof Instance) || entry.generator === undefined) return false;
+	const isSuccess = verdict.completed && verdict.failure === undefined;
+	return isSuccess && limitOf(owner, entry) === undefined && !releaseTrace.hasSubscribers;
 }
 
 /** What the next generator is told; undefined is success. */

@@ -1,4 +1,4 @@
-import { anonymous, InvalidArgumentError, isObject, isThenable } from "./errors.ts";
+import { InvalidArgumentError, isObject, isThenable } from "./errors.ts";
 import { customInspect } from "./inspect.ts";
 import { checkOptions, kindOf, printable } from "./options.ts";
 import type { Scope } from "./scope.ts";
@@ -106,7 +106,7 @@ export class Definition implements Resource<unknown> {
 		this.setup = setup;
 		// a class may have a static property of that name
 		const setupName = typeof setup?.name === "string" ? setup.name : "";
-		this.name = printable(options.name ?? (setupName || anonymous));
+		this.name = printable(options.name ?? (setupName || "(anonymous)"));
 		this.lifetime = options.lifetime;
 		this.releaseTimeout = options.releaseTimeout;
 		this.dependencies = dependencies;

@@ -37,7 +37,6 @@ export function invoke(instance: Instance, dependencies: object | undefined): vo
 /** Decides by what a setup returned what kind of setup it is. */
 function accept(instance: Instance, result: unknown): void {
 	const { sync } = instance.owner;
-	const onError = (error: unknown) => instance.fail(error);
 	// a generator comes first: on Node 24 an async one is disposable as well
 	if (isGenerator(result)) {
 		// once begun, it would have to be undone later
@@ -45,12 +44,15 @@ function accept(instance: Instance, result: unknown): void {
 		instance.generator = result;
 		const step = result.next();
 		if (isThenable(step)) {
-			Promise.resolve(step).then((done) => takeStep(instance, result, done), onError);
+			Promise.resolve(step).then(
+				(done) => takeStep(instance, result, done),
+				(error) => instance.fail(error),
+			);
 		} else takeStep(instance, result, step);
 	} else if (isThenable(result) || (sync && isAsyncDisposable(result))) {
 		Promise.resolve(result)
 			.then((value) => accept(instance, value))
-			.catch(onError);
+			.catch((error) => instance.fail(error));
 	} else {
 		// a dependency passed on is disposed as that
 		const isOwn = !instance.dependencies?.some((each) => each.value === result);

@@ -298,9 +298,8 @@ describe("messages about scopes that aren't there", () => {
 
 describe("messages about closed scopes", () => {
 	const useAdvice =
-		"Await the work that uses it, or start that with spawn(), or with detach() if it is to outlive the scope.";
+		"Await what uses it, or start that by spawn(), or by detach() if it outlives the scope.";
 	const advice = "Do it before its work ends, or under a scope that lives longer.";
-	const tc39Advice = "Do it before its work ends, or on a scope that lives longer.";
 	const refused = (
 		what: string,
 		action: string,
@@ -315,7 +314,7 @@ describe("messages about closed scopes", () => {
 		act: (scope: Scope) => unknown,
 	): [string, string, () => unknown] => [
 		method,
-		`Cannot call ${method}() on scope "work": it is closed. ${tc39Advice}`,
+		`Cannot call ${method}() on scope "work": it is closed. ${advice}`,
 		async () => act(await closed()),
 	];
 	say([
@@ -354,7 +353,7 @@ describe("messages about closed scopes", () => {
 		forbidden("move", (scope) => scope.move()),
 		[
 			"defer while it closes",
-			`Cannot call defer() on scope "work": it is closing. ${tc39Advice}`,
+			`Cannot call defer() on scope "work": it is closing. ${advice}`,
 			() => {
 				const scope = openScope({ name: "work" });
 				scope.defer(() => ticks());
@@ -385,7 +384,7 @@ describe("messages about closed scopes", () => {
 		...(["use", "adopt", "defer", "move"] as const).map(
 			(method): [string, string, () => unknown] => [
 				`${method} of a sync scope`,
-				`Cannot call ${method}() on scope "work": it is closed. ${tc39Advice}`,
+				`Cannot call ${method}() on scope "work": it is closed. ${advice}`,
 				() => {
 					const scope = openScopeSync({ name: "work" });
 					scope.dispose();
@@ -445,11 +444,6 @@ describe("messages about acquisitions", () => {
 			"a token that nobody provides",
 			'Cannot use Tenant: nobody provides it in scope "work" (Orders > Tx > Tenant). Open that scope, or one around it, with bindings: [provide(Tenant, value)].',
 			() => withScope({ name: "work" }, () => use(orders(token("Tenant")))),
-		],
-		[
-			"a resource without a name",
-			'Cannot use Tenant: nobody provides it in scope "work" ((anonymous) > Tenant). Open that scope, or one around it, with bindings: [provide(Tenant, value)]. To see which is (anonymous), name them: async function* Db() { … }, or { name: "Db" }.',
-			() => withScope({ name: "work" }, () => use(resource({ tenant: token("Tenant") }, () => 1))),
 		],
 		[
 			"no yield",
@@ -513,7 +507,7 @@ describe("messages about acquisitions", () => {
 		],
 		[
 			"an app's resource without an app",
-			`Cannot use Pool in scope "work" (Pool): no open scope has its lifetime "app"; open are "work" < "task". ${lifetimeAdvice("app", ', in a server by const app = openScope({ lifetime: "app" }) and requestScope({ parent: app })')}`,
+			`Cannot use Pool in scope "work" (Pool): no open scope has its lifetime "app"; open are "work" < "task". ${lifetimeAdvice("app", ', in a server by requestScope({ parent: openScope({ lifetime: "app" }) })')}`,
 			() =>
 				withScope({ lifetime: "task" }, () =>
 					withScope({ name: "work" }, () => use(living("app"))),
@@ -526,7 +520,7 @@ describe("messages about acquisitions", () => {
 		],
 		[
 			"a handler's resource after the handler",
-			'Cannot use Pool in scope "request" (Pool): no open scope has its lifetime "handler"; open are "request". A handler\'s scope ends before the first byte of the response. Open another for what comes later, withScope({ lifetime: "handler" }, …); for a body that is streamed, use(Pool, { lifetime: "request" }).',
+			'Cannot use Pool in scope "request" (Pool): no open scope has its lifetime "handler"; open are "request". A handler\'s scope ends before the first byte of the response. Open one with withScope({ lifetime: "handler" }, …) around this, or choose another with use(Pool, { lifetime }).',
 			() => withScope({ lifetime: "request" }, () => use(living("handler"))),
 		],
 		[
@@ -546,7 +540,7 @@ describe("messages about acquisitions", () => {
 		],
 		[
 			"a resource that would outlive what it uses",
-			'Cannot use Pool in Tx, which would outlive it: Pool belongs to a scope "request", Tx to "app", which is open longer (Orders > Tx > Pool). Give Tx the `lifetime: "request"`, or Pool the longer one, or pass Pool to the methods of Tx.',
+			'Cannot use Pool in Tx, which would outlive it: Pool belongs to a scope "request", Tx to "app", which is open longer (Orders > Tx > Pool). Give Tx the `lifetime: "request"`, or Pool the longer one, or pass Pool to methods of Tx.',
 			() =>
 				withScope({ lifetime: "app" }, () =>
 					withScope({ lifetime: "request" }, () =>
@@ -556,7 +550,7 @@ describe("messages about acquisitions", () => {
 		],
 		[
 			"a resource that names a scope that it would outlive",
-			'Cannot use Pool in Tx, which would outlive it: Pool belongs to a scope "work", Tx to "app", which is open longer (Tx > Pool). Give Tx the shorter lifetime, or Pool the longer one, or pass Pool to the methods of Tx.',
+			'Cannot use Pool in Tx, which would outlive it: Pool belongs to a scope "work", Tx to "app", which is open longer (Tx > Pool). Give Tx the shorter lifetime, or Pool the longer one, or pass Pool to methods of Tx.',
 			() =>
 				withScope({ lifetime: "app" }, () =>
 					withScope({ name: "work" }, (scope) =>

@@ -45,10 +45,18 @@ for (const [name, report] of reports) {
 	console.table(report.inDoubt);
 	console.log(`heap of the last process: ${report.heap.map(megabytes).join(" MB, then ")} MB\n`);
 	for (const { label, offenders } of report.checks) {
-		if (offenders.length > 0) process.exitCode = 1;
 		console.log(`${offenders.length === 0 ? "ok" : "NO"}  ${label}: ${offenders.length}`);
-		for (const offender of offenders.slice(0, 10)) console.log(`      ${offender}`);
 	}
 }
 console.log(`\n${unhandled.length} unhandled errors of the soak's own`);
 for (const error of unhandled) console.error(error);
+
+// last, for those who see only the end of a log
+for (const [name, { checks }] of reports) {
+	for (const { label, offenders } of checks) {
+		if (offenders.length === 0) continue;
+		process.exitCode = 1;
+		console.log(`\n${name}: ${label}: ${offenders.length}`);
+		for (const offender of offenders.slice(0, 10)) console.log(`  ${offender}`);
+	}
+}

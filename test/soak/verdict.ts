@@ -38,7 +38,7 @@ export interface Evidence {
 	readonly strays: readonly string[];
 	/** Ends of servers that weren't as they were told to end. */
 	readonly exits: readonly string[];
-	/** The statuses of orders placed at the end, that nothing was done to. */
+	/** The last statuses of orders placed at the end, that nothing was done to. */
 	readonly plain: readonly (number | undefined)[];
 }
 
@@ -49,7 +49,7 @@ export interface Check {
 }
 
 /** How much more heap, in bytes, is noise. */
-export const NOISE = 2_000_000;
+export const NOISE = 3_000_000;
 
 /**
  * What a client may conclude about its order.
