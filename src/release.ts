@@ -204,7 +204,7 @@ function firstOfCircle(entries: readonly Entry[]): Instance | undefined {
 	for (const each of held)
 		for (const dependency of each.dependencies ?? []) dependentOf.set(dependency, each);
 	// from dependent to dependent, one gets into a circle
-	let at = held[0];
+	let at: Instance | undefined = held[0];
 	const seen = new Set<Instance>();
 	for (; at !== undefined && !seen.has(at); at = dependentOf.get(at)) seen.add(at);
 	if (at === undefined) return undefined;

@@ -4,6 +4,7 @@ import {
 	globSync,
 	mkdirSync,
 	mkdtempSync,
+	readFileSync,
 	rmSync,
 	symlinkSync,
 	writeFileSync,
@@ -14,6 +15,7 @@ import { promisify } from "node:util";
 import * as esbuild from "esbuild";
 import { build } from "vite";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { fill } from "../.ci/jsr.ts";
 import { copyRepository, root } from "./tarball.ts";
 
 const tools = join(root, "node_modules");
@@ -43,7 +45,10 @@ const traces = {
 		["+Pool", "Ada: book", "-Orders: success", "-Pool", "2 lines"],
 		["+Pool", "Ada: unicorn", "-Orders: ScopeIncompleteError", "-Pool"],
 	].flat(),
-	servers: ["commit", "express: book 7.0", "commit", "koa: /book 7.0", "commit", "hono: book 7.0"],
+	servers: [
+		...["commit", "express: book 7.0", "commit", "koa: /book 7.0", "commit", "hono: book 7.0"],
+		"inspector: yieldscope",
+	],
 };
 const required = ["db", "released"];
 
@@ -96,6 +101,12 @@ describe.runIf(isNode24)("the tarball, installed in an empty folder", { timeout:
 			mkdirSync(dirname(path(`node_modules/${name}`)), { recursive: true });
 			symlinkSync(join(tools, name), path(`node_modules/${name}`), "junction");
 		}
+		const installed = ["yieldscope", ...peers, ...types].map((name) => [name, "*"]);
+		const dependencies = Object.fromEntries(installed); // Deno finds no others
+		writeFileSync(
+			path("package.json"),
+			JSON.stringify({ private: true, type: "module", dependencies }),
+		);
 	}, 120_000);
 	afterAll(() => rmSync(consumer, { recursive: true, force: true }));
 
@@ -103,7 +114,9 @@ describe.runIf(isNode24)("the tarball, installed in an empty folder", { timeout:
 		const sources = ["core.ts", "servers.ts"];
 
 		it("compiles what uses it, by nodenext, and CommonJS from 5.8 on", async () => {
-			const options = { module: "nodenext", outDir: compiler };
+			// the strictest of options, in which the declarations are checked as well
+			const strictest = { exactOptionalPropertyTypes: true, noUncheckedIndexedAccess: true };
+			const options = { ...strictest, module: "nodenext", outDir: compiler };
 			const refused = expect.stringMatching(/^required-types\.cts.* error TS1471: /);
 			expect(await compile(compiler, [...sources, "required-types.cts"], options)).toEqual(
 				compiler === "typescript-5.4" ? [refused, refused] : [],
@@ -146,6 +159,35 @@ describe.runIf(isNode24)("the tarball, installed in an empty folder", { timeout:
 		for (const name of ["Bun", "Deno"] as const)
 			expect(await run(runtimes[name], "core.ts")).toEqual([JSON.stringify(traces.core)]);
 		expect(await print(join(tools, ".bin/deno"), "check", "core.ts")).toEqual(["Check core.ts"]);
+	});
+
+	it("runs on Deno as JSR gets it, under the same entry points, and has its types there", async () => {
+		fill(path("jsr"));
+		const read = (file: string) => JSON.parse(readFileSync(file, "utf8"));
+		const entries = Object.entries<string>(read(path("jsr/jsr.json")).exports);
+		const { "./package.json": _, ...exports } = read(join(root, "package.json")).exports;
+		expect(entries.map(([entry]) => entry)).toEqual(Object.keys(exports));
+		const imports = entries.map(([entry, file]) => [
+			join("yieldscope", entry),
+			`./${join("jsr", file)}`,
+		]);
+		writeFileSync(path("jsr-map.json"), JSON.stringify({ imports: Object.fromEntries(imports) }));
+		const deno = [...runtimes.Deno, "--import-map=jsr-map.json"] as const;
+		expect(await run(deno, "core.ts", "servers.ts")).toEqual([
+			JSON.stringify(traces.core),
+			JSON.stringify(traces.servers),
+		]);
+		const check = ["check", "--import-map=jsr-map.json", "core.ts", "servers.ts"];
+		expect(await print(join(tools, ".bin/deno"), ...check)).toEqual([
+			"Check core.ts",
+			"Check servers.ts",
+		]);
+		const fences = /^```[\s\S]*?^```/gm;
+		const readme = readFileSync(path("jsr/README.md"), "utf8");
+		expect(readme.match(fences)).toEqual(
+			readFileSync(join(root, "README.md"), "utf8").match(fences),
+		);
+		expect(readme.replaceAll(fences, "").match(/\]\((?!https:)[^)]*\)/g)).toBe(null);
 	});
 
 	it("is bundled by esbuild, minified, as ES modules and as CommonJS", async () => {

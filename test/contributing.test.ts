@@ -44,3 +44,13 @@ it("llms.txt is what `npm run docs` makes of the README, whose links and code ar
 	expect(links.length).toBeGreaterThan(20);
 	expect(links.filter((file) => !files(file).length)).toEqual([]);
 });
+
+it("CI runs each step of .ci/run, and no other", () => {
+	const script = read(".ci/run");
+	const named = [...script.matchAll(/^step ([\w:-]+) /gm)].map(([, step = ""]) => step);
+	const [, suites = ""] = /^for script in (.+?);/m.exec(script) ?? [];
+	const [, matrix = ""] =
+		/^ {8}steps:\n((?: {10}- .+\n)+)/m.exec(read(".github/workflows/ci.yml")) ?? [];
+	const wanted = new Set(matrix.replaceAll("- ", "").trim().split(/\s+/));
+	expect([...wanted].sort()).toEqual([...named, ...suites.split(" ")].sort());
+});

@@ -1,6 +1,6 @@
 import { spawnSync } from "node:child_process";
 import { globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { basename } from "node:path";
+import { basename, posix } from "node:path";
 import { fileURLToPath } from "node:url";
 import { beforeAll, describe, expect, it } from "vitest";
 
@@ -54,4 +54,35 @@ const shown = globSync("docs/guide/*.md", { cwd: root }).flatMap((guide) =>
 
 it.each(shown)("$guide shows $path as it is", ({ path, code }) => {
 	expect(code).toBe(readFileSync(`${root}docs/examples/${path}`, "utf8"));
+});
+
+it("the guides show each recipe; what they only link is what applies one, or tests it", () => {
+	const all = globSync("docs/examples/{[!s]*,shutdown}/*.ts", { cwd: root });
+	const paths = all.map((file) => file.replaceAll("\\", "/").replace("docs/examples/", ""));
+	const hidden = paths.filter((path) => shown.every((each) => each.path !== path));
+	expect(hidden.sort()).toEqual([
+		"cli/import-orders.ts",
+		"prisma/orders.node-test.ts",
+		"prisma/prisma.config.ts",
+		"testing/orders.node-test.ts",
+		"testing/orders.test.ts",
+		"testing/orders.ts",
+		"testing/temporary.ts",
+		"upload/servers.ts",
+		"websockets/hono.ts",
+		"websockets/node.ts",
+		"websockets/orders.ts",
+	]);
+});
+
+it("what a recipe imports, the guides show as well", () => {
+	const imported = shown.flatMap(({ path, code }) =>
+		[...code.matchAll(/ from "(\.[^"]+)";$/gm)].map(([, from = ""]) =>
+			posix.join(posix.dirname(path), from),
+		),
+	);
+	expect(imported.length).toBeGreaterThan(10);
+	expect(imported.filter((path) => shown.every((each) => each.path !== path))).toEqual([
+		"prisma/generated/client.ts", // which Prisma writes
+	]);
 });

@@ -80,6 +80,24 @@ describe.runIf(isNode24)("the site", { timeout: 60_000 }, () => {
 		expect(links.filter((file) => !isOurs(file) || !existsSync(join(root, file)))).toEqual([]);
 	});
 
+	it("tells search engines of each page how it begins, and where all of them are", () => {
+		const described = pages.map((page) => {
+			const html = readFileSync(join(site, page), "utf8");
+			return [page, /<meta name="description" content="([^"]*)"/.exec(html)?.[1] ?? ""] as const;
+		});
+		const generic = described.filter(([, text]) => text === "Documentation for yieldscope");
+		expect(generic).toEqual([]);
+		expect(described.filter(([, text]) => /[`*]|\{@|\]\(/.test(text))).toEqual([]);
+		expect(Object.fromEntries(described)["documents/What_goes_wrong_.html"]).toMatch(
+			/^The same few things, in every code base\. Most are refused/,
+		);
+		const sitemap = readFileSync(join(site, "sitemap.xml"), "utf8");
+		const listed = [...sitemap.matchAll(/<loc>\S+?\/yieldscope\/(\S+)<\/loc>/g)];
+		expect(listed.map(([, page = ""]) => decodeURIComponent(page)).sort()).toEqual(
+			[...pages].sort(),
+		);
+	});
+
 	describe.skipIf(noChromium !== "")(`in Chromium${noChromium}`, () => {
 		let browser: Browser;
 		let server: Server;
@@ -119,7 +137,7 @@ describe.runIf(isNode24)("the site", { timeout: 60_000 }, () => {
 		}
 
 		it("fits on a phone, page by page", async () => {
-			const page = await show("index.html", { ...phone, javaScriptEnabled: false });
+			const page = await show("index.html", phone);
 			const wide = [];
 			const guides = pages.filter((path) => /^(?:documents|modules)\//.test(path));
 			const reference = ["Scope", "LifetimeError"].map((name) => `classes/index.${name}.html`);
@@ -132,20 +150,41 @@ describe.runIf(isNode24)("the site", { timeout: 60_000 }, () => {
 			await page.close();
 		});
 
-		it("lists the guides first, in the order in which the README has them", async () => {
+		it("groups the guides in its menu as the README does, the first group open", async () => {
 			const page = await show("index.html");
-			const titles = page.locator(".tsd-navigation a[href*='documents/']");
-			await titles.first().waitFor();
-			const readme = readFileSync(join(root, "README.md"), "utf8");
-			const files = [...readme.matchAll(/^- \[.+?\]\((\S+\.md)\)/gm)].map(([, file = ""]) => file);
+			const groups = page.locator("#tsd-nav-container > li > details");
+			await groups.first().waitFor();
+			const menu = await groups.evaluateAll((all) =>
+				all.map((each) => {
+					const items = [...each.querySelectorAll(":scope > div > ul > li")];
+					const titles = items.map((item) => item.querySelector("a")?.textContent);
+					return [each.querySelector("summary")?.textContent, titles, each.hasAttribute("open")];
+				}),
+			);
 			const heading = (file: string) =>
 				/^# (.+)$/m.exec(readFileSync(join(root, file), "utf8"))?.[1]?.replaceAll("`", "");
-			expect(await titles.allTextContents()).toEqual(files.map(heading));
-			const modules = page.locator(".tsd-navigation a[href*='modules/']:not([href*='#'])");
-			expect(await modules.allTextContents()).toEqual([
-				"yieldscope",
-				...["express", "koa", "hono", "testing", "inspector", "opentelemetry"],
-			]);
+			const readme = readFileSync(join(root, "README.md"), "utf8");
+			const [, ...listed] = readme.slice(readme.indexOf("\n## Read on")).split(/^### /m);
+			const guides = listed.map((group, index) => {
+				const files = [...group.matchAll(/^- \[.+?\]\((\S+\.md)\)/gm)];
+				return [/.*/.exec(group)?.[0], files.map(([, file = ""]) => heading(file)), index === 0];
+			});
+			expect(guides.length).toBe(5);
+			const modules = ["express", "koa", "hono", "testing", "inspector", "opentelemetry"];
+			const imported = ["yieldscope", ...modules.map((name) => `yieldscope/${name}`)];
+			expect(menu).toEqual([...guides, ["API", imported, false]]);
+			await page.close();
+		});
+
+		it("says on a phone's first screen what it is, and shows code", async () => {
+			const page = await show("index.html", phone);
+			const [code, links] = await page.evaluate<[number, number]>(`(() => {
+				const { top } = document.querySelector(".col-content pre").getBoundingClientRect();
+				const links = [...document.querySelectorAll(".tsd-typography a:not(.tsd-anchor-icon)")];
+				return [top, links.filter((link) => link.getBoundingClientRect().top < innerHeight).length];
+			})()`);
+			expect(code).toBeLessThan(phone.viewport.height / 2);
+			expect(links).toBe(0);
 			await page.close();
 		});
 

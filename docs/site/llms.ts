@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { readOn } from "./read-on.ts";
 
 const read = (file: string) => readFileSync(new URL(`../../${file}`, import.meta.url), "utf8");
 const raw = "https://raw.githubusercontent.com/yieldscope/yieldscope/main";
@@ -7,11 +8,17 @@ const raw = "https://raw.githubusercontent.com/yieldscope/yieldscope/main";
 export function llms(): string {
 	const readme = read("README.md");
 	const { name, description } = JSON.parse(read("package.json"));
-	const [start = ""] = readme.replace(/^# .+\n/, "").split(/^## /m);
-	const pages = [...readme.matchAll(/^- \[(.+?)\]\((\S+?)\):? ?(.*)$/gm)].map(
-		([, title, page, note]) => `- [${title}](${raw}/${page})${note && `: ${note}`}`,
-	);
-	const parts = [`# ${name}`, `> ${description}`, start.trim(), "## Pages", pages.join("\n")];
+	const [start = ""] = readme
+		.replace(/^# .+\n/, "")
+		.replaceAll("](docs/", `](${raw}/docs/`)
+		.split(/^## /m);
+	const groups = readOn().flatMap(({ title: group, pages }) => [
+		`## ${group}`,
+		pages
+			.map(({ title, file, note }) => `- [${title}](${raw}/${file})${note && `: ${note}`}`)
+			.join("\n"),
+	]);
+	const parts = [`# ${name}`, `> ${description}`, start.trim(), ...groups];
 	return `${parts.join("\n\n")}\n`;
 }
 

@@ -1,9 +1,9 @@
-import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { readOn } from "./read-on.ts";
 
 const repository = "https://github.com/yieldscope/yieldscope";
 const path = (file) => fileURLToPath(new URL(`../../${file}`, import.meta.url));
-const readme = readFileSync(path("README.md"), "utf8");
+const groups = readOn();
 
 /** @type {Partial<import("typedoc").TypeDocOptions>} */
 export default {
@@ -12,12 +12,15 @@ export default {
 	),
 	tsconfig: path("src/tsconfig.json"),
 	readme: path("README.md"),
-	// the pages that the README links at the start of a line, in its order
-	projectDocuments: [...readme.matchAll(/^- \[.+?\]\((\S+\.md)\)/gm)].map(([, page]) => path(page)),
+	projectDocuments: groups
+		.flatMap(({ pages }) => pages.map(({ file }) => file))
+		.filter((file) => file.endsWith(".md"))
+		.map(path),
 	out: path("docs/api"),
 	plugin: [path("docs/site/plugin.js")],
 
 	name: "yieldscope",
+	hostedBaseUrl: "https://yieldscope.github.io/yieldscope/",
 	favicon: path("docs/site/favicon.svg"),
 	customCss: path("docs/site/style.css"),
 	headings: { readme: false },
@@ -27,7 +30,15 @@ export default {
 	hideGenerator: true,
 	highlightLanguages: ["bash", "javascript", "json", "python", "typescript"],
 	sortEntryPoints: false,
-	groupOrder: ["Documents", "Modules", "Constructors", "Functions", "Classes", "Variables", "*"],
+	groupOrder: [
+		...groups.map(({ title }) => title),
+		"Modules",
+		"Constructors",
+		"Functions",
+		"Classes",
+		"Variables",
+		"*",
+	],
 	sort: ["kind", "instance-first", "alphabetical-ignoring-documents"],
 	kindSortOrder: ["Document", "Module", "Function", "Class", "Interface", "TypeAlias", "Variable"],
 

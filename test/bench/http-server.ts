@@ -2,13 +2,13 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import { once } from "node:events";
 import { createServer, type RequestListener, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { resource } from "yieldscope";
+import { resource, use, withScope } from "yieldscope";
 
 /**
  * A hello world, `http-server.ts FRAMEWORK VARIANT`, on a port of its own choice. Tells its parent process the port, and on
  * every message from it, the CPU time it has taken and the number of greetings that are open.
  */
-export type Variant = "bare" | "byHand" | "ours" | "inspected";
+export type Variant = "bare" | "byHand" | "core" | "ours" | "inspected";
 export type Framework = "express" | "koa" | "hono";
 export interface Usage {
 	readonly microseconds: number;
@@ -50,6 +50,17 @@ function byHand<R>(res: ServerResponse, next: () => R): R {
 	return storage.run(request, next);
 }
 
+/** The same by the core, without an adapter: a scope around each request, until the response is over. */
+function byCore<R>(res: ServerResponse, next: () => R): R {
+	const over = new Promise<void>((resolve) => res.once("close", resolve));
+	let result: R | undefined;
+	void withScope({ lifetime: "request" }, () => {
+		result = next();
+		return over;
+	});
+	return result as R; // it ran at once
+}
+
 const greeting = () => storage.getStore()?.greeting as string;
 
 async function express(variant: Variant): Promise<Server> {
@@ -61,6 +72,9 @@ async function express(variant: Variant): Promise<Server> {
 	} else if (variant === "byHand") {
 		app.use((_req, res, next) => byHand(res, next));
 		app.get("/", async (_req, res) => void res.send(greeting()));
+	} else if (variant === "core") {
+		app.use((_req, res, next) => byCore(res, next));
+		app.get("/", async (_req, res) => void res.send(await use(Greeting)));
 	} else {
 		app.use(requestScope());
 		app.get(
@@ -84,6 +98,11 @@ async function koa(variant: Variant): Promise<Server> {
 		app.use(async (ctx) => {
 			ctx.body = greeting();
 		});
+	} else if (variant === "core") {
+		app.use((ctx, next) => byCore(ctx.res, next));
+		app.use(async (ctx) => {
+			ctx.body = await use(Greeting);
+		});
 	} else {
 		app.use(requestScope());
 		app.use(
@@ -105,6 +124,9 @@ async function hono(variant: Variant): Promise<Server> {
 	} else if (variant === "byHand") {
 		app.use((c, next) => byHand(c.env.outgoing, next));
 		app.get("/", async (c) => c.text(greeting()));
+	} else if (variant === "core") {
+		app.use((c, next) => byCore(c.env.outgoing, next));
+		app.get("/", async (c) => c.text(await use(Greeting)));
 	} else {
 		app.use(requestScope());
 		app.get(

@@ -48,11 +48,16 @@ export function median(values: readonly number[]): number {
 		: ((sorted[middle - 1] as number) + (sorted[middle] as number)) / 2;
 }
 
+type Compared = Exclude<Variant, "inspected">;
+type Samples = Record<Compared, number[]>;
+
 async function compare(framework: Framework, bar: number, short: boolean): Promise<Row[]> {
-	const variants: readonly Variant[] = short ? ["byHand", "ours"] : ["bare", "byHand", "ours"];
-	const servers = new Map<Variant, HttpServer>();
-	const rates = { bare: [], byHand: [], ours: [], inspected: [] } as Record<Variant, number[]>;
-	const cpus = { bare: [], byHand: [], ours: [], inspected: [] } as Record<Variant, number[]>;
+	const variants: readonly Compared[] = short
+		? ["byHand", "ours"]
+		: ["bare", "byHand", "core", "ours"];
+	const servers = new Map<Compared, HttpServer>();
+	const rates = { bare: [], byHand: [], core: [], ours: [] } as Samples;
+	const cpus = { bare: [], byHand: [], core: [], ours: [] } as Samples;
 	try {
 		for (const variant of variants) servers.set(variant, await start(framework, variant));
 		// it takes so many until all is compiled
@@ -69,15 +74,16 @@ async function compare(framework: Framework, bar: number, short: boolean): Promi
 	} finally {
 		for (const { process } of servers.values()) process.disconnect();
 	}
-	const row = (measured: Record<Variant, number[]>, against: Exclude<Variant, "ours">) => ({
-		ours: median(measured.ours),
+	const row = (measured: Samples, against: "bare" | "byHand", of: "ours" | "core" = "ours") => ({
+		ours: median(measured[of]),
 		against: against === "bare" ? `bare ${framework}` : `${framework}, ALS and close by hand`,
 		theirs: median(measured[against]),
 		// of the two that ran at about the same time
-		ratio: median(measured.ours.map((each, i) => each / (measured[against][i] as number))),
+		ratio: median(measured[of].map((each, i) => each / (measured[against][i] as number))),
 	});
 	const throughput = `${framework} hello world: throughput`;
 	const cpu = `${framework} hello world: the server's CPU time`;
+	const core = `${framework} hello world, by withScope() and use() without the adapter`;
 	const rows: Row[] = [
 		{ what: throughput, unit: "req/s", ...row(rates, "byHand"), bar: { atLeast: bar } },
 		{ what: cpu, unit: "µs", ...row(cpus, "byHand") },
@@ -85,6 +91,12 @@ async function compare(framework: Framework, bar: number, short: boolean): Promi
 	if (!short) {
 		rows.push({ what: throughput, unit: "req/s", ...row(rates, "bare") });
 		rows.push({ what: cpu, unit: "µs", ...row(cpus, "bare") });
+		rows.push({ what: `${core}: throughput`, unit: "req/s", ...row(rates, "byHand", "core") });
+		rows.push({
+			what: `${core}: the server's CPU time`,
+			unit: "µs",
+			...row(cpus, "byHand", "core"),
+		});
 	}
 	return rows;
 }

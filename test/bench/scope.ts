@@ -1,4 +1,4 @@
-import { AsyncLocalStorage } from "node:async_hooks";
+import { AsyncLocalStorage, AsyncResource } from "node:async_hooks";
 import { withScope } from "yieldscope";
 import { fastest } from "./rounds.ts";
 import type { Row } from "./row.ts";
@@ -22,6 +22,28 @@ async function byHand(): Promise<number> {
 	await b.next();
 	await a.next();
 	return x + y + z;
+}
+
+/** What was made by hand, with what `use` in a setup can't do without: an async context for each, within the scope's own. */
+async function inContexts(): Promise<number> {
+	const scope = new AsyncResource("scope");
+	return scope.runInAsyncScope(async () => {
+		storage.enterWith(scope);
+		const made: AsyncGenerator<number>[] = [];
+		const make = async (value: number) => {
+			const each = generator(value);
+			made.push(each);
+			const step = await scope.runInAsyncScope(() => {
+				storage.enterWith(each);
+				return each.next();
+			});
+			return step.value as number;
+		};
+		let sum = 0;
+		for (let value = 1; value <= 3; value++) sum += await make(value);
+		for (const each of made.reverse()) await each.next();
+		return sum;
+	});
 }
 
 async function disposable(value: number): Promise<AsyncDisposable & { value: number }> {
@@ -48,7 +70,7 @@ const nothing = async () => {};
 
 export async function measure(short: boolean): Promise<Row[]> {
 	const rounds = { rounds: short ? 40 : 200, batch: short ? 500 : 1000 };
-	const three = await fastest({ byHand, inARow, nested, injected }, rounds);
+	const three = await fastest({ byHand, inContexts, inARow, nested, injected }, rounds);
 	// Node 22 has none
 	const stack =
 		"AsyncDisposableStack" in globalThis
@@ -86,6 +108,13 @@ export async function measure(short: boolean): Promise<Row[]> {
 				bar: { atMost: 3 },
 			},
 		]),
+		{
+			what: "by hand, with an async context for each setup",
+			unit: "µs",
+			ours: three.inContexts,
+			against: "generators driven by hand",
+			theirs: three.byHand,
+		},
 		{
 			what: "withScope(async () => {})",
 			unit: "µs",

@@ -63,11 +63,13 @@ async function answer(listener: RequestListener): Promise<void> {
 	server.close();
 }
 
-const inspector = openInspector();
+const inspector = openInspector({ allow: () => true });
 const instrumentation = instrument();
 await answer(onExpress);
 await answer(onKoa.callback());
 log.push(await (await onHono.request("/book")).text());
+const page = await (await inspector.fetch(new Request("http://localhost/"))).text();
+log.push(`inspector: ${/<title>(.*)<\/title>/.exec(page)?.[1]}`);
 instrumentation[Symbol.dispose]();
 inspector[Symbol.dispose]();
 console.log(JSON.stringify(log));
