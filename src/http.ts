@@ -105,6 +105,8 @@ export class Exchange {
 	readonly #abortGrace: number;
 	/** The async context in which the request began. */
 	readonly #outside = new AsyncResource("yieldscope.request");
+	/** The one in which the handlers run, once they do. */
+	#inside: AsyncResource | undefined;
 	/** What the request scope stays open for, when the handlers are done. */
 	#bodies: Promise<unknown>[] | undefined;
 	/** How many handlers run. */
@@ -168,13 +170,22 @@ export class Exchange {
 
 	/** Runs `fn` with the handler's scope ambient. */
 	run<R>(fn: () => R): R {
-		return (this.handler as Scope).run(fn); // adapters don't go on without one
+		// adapters don't go on without one
+		return (this.handler as Scope).run(() => {
+			this.#inside ??= new AsyncResource("yieldscope.handler");
+			return fn();
+		});
 	}
 
-	/** {@link Exchange.run}, unless that scope is ambient already, which is cheaper. */
+	/** {@link Exchange.run}, unless that scope is ambient already. */
 	restore<R>(fn: () => R): R {
+		const ambient = tryCurrentScope();
 		const scope = this.handler?.disposed ? this.request : this.handler;
-		return scope !== undefined && tryCurrentScope() === scope ? fn() : this.run(fn);
+		if (scope !== undefined && ambient === scope) return fn();
+		// a socket, as a rule, which knows nothing of the request: the context of old costs a fourth of a new one
+		if (this.#inside !== undefined && ambient === this.request?.parent)
+			return this.#inside.runInAsyncScope(fn);
+		return this.run(fn);
 	}
 
 	/** Runs a handler, which the release after an abort waits for. */

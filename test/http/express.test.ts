@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from "node:async_hooks";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import type { ServerResponse } from "node:http";
@@ -723,6 +724,30 @@ describe.each(expressKits)("what only $name has", ({ kit, express }) => {
 			await its.idle();
 			expect(its.log).toEqual(["+R", "head 200", "sent", "-R"]);
 		});
+	});
+
+	it("what listens for the end finds what the middleware before it stored, which Node forgets", async () => {
+		const its = scene();
+		const user = new AsyncLocalStorage<string>();
+		const server = await site(
+			its,
+			(app) => {
+				app.get("/", (_req, res) => {
+					for (const event of ["finish", "close"])
+						res.on(event, () => its.log.push(`${event}: ${user.getStore()} in ${where()}`));
+					res.send("sent");
+				});
+			},
+			(app) => void app.use((_req, _res, next) => user.run("Ann", next)),
+		);
+		await server.fetch("/");
+		await its.idle();
+		expect(its.log.sort()).toEqual([
+			"close: Ann in GET /",
+			"finish: Ann in GET /",
+			"head 200",
+			"sent",
+		]);
 	});
 
 	it("provides the request and the response", async () => {
