@@ -132,7 +132,7 @@ function lifetimeError(
 	const message =
 		consumer === undefined || !isOpenBelow(scope, wanted)
 			? `Cannot use ${definition.name} in ${placeText(definition, scope, consumer)}: no open scope has its lifetime "${lifetime}"; open are ${joinPath(open, " < ")}. ${advice}`
-			: `Cannot use ${definition.name} in ${consumer.definition.name}, which would outlive it: ${definition.name} belongs to a scope "${lifetime}", ${consumer.definition.name} to "${consumer.owner.name}", which is open longer (${joinPath(details.path ?? [])}). Give ${consumer.definition.name} the ${shorter}, or ${definition.name} the longer one, or pass ${definition.name} to methods of ${consumer.definition.name}.`;
+			: `Cannot use ${definition.name} in ${consumer.definition.name}, which would outlive it: ${definition.name} belongs to a scope "${lifetime}", ${consumer.definition.name} to "${consumer.owner.name}" (${joinPath(details.path ?? [])}). Give ${consumer.definition.name} the ${shorter}, or ${definition.name} the longer one, or pass it to methods of ${consumer.definition.name}.`;
 	return new LifetimeError(message, details);
 }
 

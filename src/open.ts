@@ -66,20 +66,18 @@ export function checkCallback(fn: unknown, method: string): void {
 	);
 }
 
-const closedAdvice = "Do it before its work ends, or under a scope that lives longer.";
-
 /** Refuses what only an open scope can do, with the error that TC39 demands. */
 export function openFrame(owner: Owner, method: string): Frame | undefined {
 	const frame = frames.getStore();
 	if (admits(owner, frame)) return frame;
 	throw new ReferenceError(
-		`Cannot call ${method}() on scope "${owner.name}": it is ${closedWord(owner)}. ${closedAdvice}`,
+		`Cannot call ${method}() on scope "${owner.name}": it is ${closedWord(owner)}.`,
 	);
 }
 
 export function closedError(owner: Owner, action: string): ScopeClosedError {
 	return new ScopeClosedError(
-		`Cannot ${action} scope "${owner.name}": it is ${closedWord(owner)}. ${closedAdvice}`,
+		`Cannot ${action} scope "${owner.name}": it is ${closedWord(owner)}. Do it before its work ends, or under a scope that lives longer.`,
 		{ scope: owner.name },
 	);
 }

@@ -298,7 +298,7 @@ describe("messages about scopes that aren't there", () => {
 
 describe("messages about closed scopes", () => {
 	const useAdvice =
-		"Await what uses it, or start that by spawn(), or by detach() if it outlives the scope.";
+		"Await what uses it, or give that to spawn(), or to detach() if it outlives the scope.";
 	const advice = "Do it before its work ends, or under a scope that lives longer.";
 	const refused = (
 		what: string,
@@ -314,7 +314,7 @@ describe("messages about closed scopes", () => {
 		act: (scope: Scope) => unknown,
 	): [string, string, () => unknown] => [
 		method,
-		`Cannot call ${method}() on scope "work": it is closed. ${advice}`,
+		`Cannot call ${method}() on scope "work": it is closed.`,
 		async () => act(await closed()),
 	];
 	say([
@@ -353,7 +353,7 @@ describe("messages about closed scopes", () => {
 		forbidden("move", (scope) => scope.move()),
 		[
 			"defer while it closes",
-			`Cannot call defer() on scope "work": it is closing. ${advice}`,
+			'Cannot call defer() on scope "work": it is closing.',
 			() => {
 				const scope = openScope({ name: "work" });
 				scope.defer(() => ticks());
@@ -384,7 +384,7 @@ describe("messages about closed scopes", () => {
 		...(["use", "adopt", "defer", "move"] as const).map(
 			(method): [string, string, () => unknown] => [
 				`${method} of a sync scope`,
-				`Cannot call ${method}() on scope "work": it is closed. ${advice}`,
+				`Cannot call ${method}() on scope "work": it is closed.`,
 				() => {
 					const scope = openScopeSync({ name: "work" });
 					scope.dispose();
@@ -540,7 +540,7 @@ describe("messages about acquisitions", () => {
 		],
 		[
 			"a resource that would outlive what it uses",
-			'Cannot use Pool in Tx, which would outlive it: Pool belongs to a scope "request", Tx to "app", which is open longer (Orders > Tx > Pool). Give Tx the `lifetime: "request"`, or Pool the longer one, or pass Pool to methods of Tx.',
+			'Cannot use Pool in Tx, which would outlive it: Pool belongs to a scope "request", Tx to "app" (Orders > Tx > Pool). Give Tx the `lifetime: "request"`, or Pool the longer one, or pass it to methods of Tx.',
 			() =>
 				withScope({ lifetime: "app" }, () =>
 					withScope({ lifetime: "request" }, () =>
@@ -550,7 +550,7 @@ describe("messages about acquisitions", () => {
 		],
 		[
 			"a resource that names a scope that it would outlive",
-			'Cannot use Pool in Tx, which would outlive it: Pool belongs to a scope "work", Tx to "app", which is open longer (Tx > Pool). Give Tx the shorter lifetime, or Pool the longer one, or pass Pool to methods of Tx.',
+			'Cannot use Pool in Tx, which would outlive it: Pool belongs to a scope "work", Tx to "app" (Tx > Pool). Give Tx the shorter lifetime, or Pool the longer one, or pass it to methods of Tx.',
 			() =>
 				withScope({ lifetime: "app" }, () =>
 					withScope({ name: "work" }, (scope) =>
