@@ -172,7 +172,7 @@ export class Exchange {
 	run<R>(fn: () => R): R {
 		// adapters don't go on without one
 		return (this.handler as Scope).run(() => {
-			this.#inside ??= new AsyncResource("yieldscope.handler");
+			this.#inside ??= new AsyncResource("yieldscope.request");
 			return fn();
 		});
 	}
@@ -183,8 +183,8 @@ export class Exchange {
 		const scope = this.handler?.disposed ? this.request : this.handler;
 		if (scope !== undefined && ambient === scope) return fn();
 		// a socket, as a rule, which knows nothing of the request: the context of old costs a fourth of a new one
-		if (this.#inside !== undefined && ambient === this.request?.parent)
-			return this.#inside.runInAsyncScope(fn);
+		const isLost = ambient === undefined || ambient === this.request?.parent;
+		if (isLost && this.#inside !== undefined) return this.#inside.runInAsyncScope(fn);
 		return this.run(fn);
 	}
 
