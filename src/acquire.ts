@@ -199,7 +199,7 @@ function closedError(
 ): ScopeClosedError {
 	const requester = requesterOf(frame);
 	return new ScopeClosedError(
-		`Cannot use ${definition.name}: its ${placeText(definition, scope, requester)} is ${scope.state === "closed" ? "closed" : "closing"}. Acquire it before the scope closes, or use detach() for work that outlives it.`,
+		`Cannot use ${definition.name}: its ${placeText(definition, scope, requester)} is ${scope.state === "closed" ? "closed" : "closing"}. Await what uses it, or give that to spawn(), or to detach() if it outlives the scope.`,
 		detailsOf(definition, scope, requester),
 	);
 }

@@ -44,7 +44,7 @@ export function notProvided(
 ): NotProvidedError {
 	const requester = requesterOf(frame);
 	return new NotProvidedError(
-		`Cannot use ${token.name}: nobody provides it in ${placeText(token, origin, requester)}. Open the scope with bindings: [provide(${token.name}, value)].`,
+		`Cannot use ${token.name}: nobody provides it in ${placeText(token, origin, requester)}. Open that scope, or one around it, with bindings: [provide(${token.name}, value)].`,
 		detailsOf(token, origin, requester),
 	);
 }
@@ -119,19 +119,21 @@ function lifetimeError(
 	for (let at: Owner | undefined = scope; at !== undefined; at = at.parent) {
 		open.push(`"${printable(at.lifetime ?? at.name)}"`);
 	}
-	const chain = `open are ${joinPath(open, " < ")}`;
-	const advice =
-		lifetime === "handler" && open.includes('"request"')
-			? 'A handler\'s scope ends before the first byte of the response: what is needed later takes the lifetime "request".'
-			: `Open one with withScope({ lifetime: "${lifetime}" }, …) around this${lifetime === "app" ? ", in a server by requestScope({ parent: app })" : ""}, or choose another with use(${definition.name}, { lifetime }).`;
+	const isLate = lifetime === "handler" && open.includes('"request"');
+	const reason = isLate ? "A handler's scope ends before the first byte of the response. " : "";
+	const inServer =
+		lifetime === "app"
+			? ', in a server by requestScope({ parent: openScope({ lifetime: "app" }) })'
+			: "";
+	const advice = `${reason}Open one with withScope({ lifetime: "${lifetime}" }, …) around this${inServer}, or choose another with use(${definition.name}, { lifetime }).`;
 	const shorter =
 		definition.lifetime === wanted ? `\`lifetime: "${lifetime}"\`` : "shorter lifetime";
-	const place = placeText(definition, scope, consumer);
+	const details = detailsOf(definition, scope, consumer);
 	const message =
 		consumer === undefined || !isOpenBelow(scope, wanted)
-			? `Cannot use ${definition.name} in ${place}: no open scope has its lifetime "${lifetime}"; ${chain}. ${advice}`
-			: `Cannot use ${definition.name} in ${consumer.definition.name}, which would outlive it: ${definition.name} belongs to a scope "${lifetime}", ${consumer.definition.name} to "${consumer.owner.name}", which is open longer, in ${place}; ${chain}. Give ${consumer.definition.name} the ${shorter}, or ${definition.name} the longer one, or open a scope of that lifetime around both.`;
-	return new LifetimeError(message, detailsOf(definition, scope, consumer));
+			? `Cannot use ${definition.name} in ${placeText(definition, scope, consumer)}: no open scope has its lifetime "${lifetime}"; open are ${joinPath(open, " < ")}. ${advice}`
+			: `Cannot use ${definition.name} in ${consumer.definition.name}, which would outlive it: ${definition.name} belongs to a scope "${lifetime}", ${consumer.definition.name} to "${consumer.owner.name}" (${joinPath(details.path ?? [])}). Give ${consumer.definition.name} the ${shorter}, or ${definition.name} the longer one, or pass it to methods of ${consumer.definition.name}.`;
+	return new LifetimeError(message, details);
 }
 
 /** The outermost scope, or the nearest `"app"` scope on the way there. */

@@ -184,7 +184,9 @@ describe("ScopeClosedError", () => {
 		const error = await rejection(scope.use(Pool));
 		expectError(error, ScopeClosedError, "YS_ERR_SCOPE_CLOSED");
 		expect(error).toMatchObject({ resource: "Pool", scope: "work", path: ["Pool"] });
-		expect(error.message).toMatch(/Pool.*"work".* is closed\. Acquire it before.*detach\(\)/);
+		expect(error.message).toMatch(
+			/Pool.*"work".* is closed\. Await what uses it.*spawn.*detach\(\)/,
+		);
 	});
 
 	it("names the setup that asks", async () => {

@@ -298,7 +298,7 @@ describe("messages about scopes that aren't there", () => {
 
 describe("messages about closed scopes", () => {
 	const useAdvice =
-		"Acquire it before the scope closes, or use detach() for work that outlives it.";
+		"Await what uses it, or give that to spawn(), or to detach() if it outlives the scope.";
 	const advice = "Do it before its work ends, or under a scope that lives longer.";
 	const refused = (
 		what: string,
@@ -442,7 +442,7 @@ describe("messages about acquisitions", () => {
 	say([
 		[
 			"a token that nobody provides",
-			'Cannot use Tenant: nobody provides it in scope "work" (Orders > Tx > Tenant). Open the scope with bindings: [provide(Tenant, value)].',
+			'Cannot use Tenant: nobody provides it in scope "work" (Orders > Tx > Tenant). Open that scope, or one around it, with bindings: [provide(Tenant, value)].',
 			() => withScope({ name: "work" }, () => use(orders(token("Tenant")))),
 		],
 		[
@@ -507,7 +507,7 @@ describe("messages about acquisitions", () => {
 		],
 		[
 			"an app's resource without an app",
-			`Cannot use Pool in scope "work" (Pool): no open scope has its lifetime "app"; open are "work" < "task". ${lifetimeAdvice("app", ", in a server by requestScope({ parent: app })")}`,
+			`Cannot use Pool in scope "work" (Pool): no open scope has its lifetime "app"; open are "work" < "task". ${lifetimeAdvice("app", ', in a server by requestScope({ parent: openScope({ lifetime: "app" }) })')}`,
 			() =>
 				withScope({ lifetime: "task" }, () =>
 					withScope({ name: "work" }, () => use(living("app"))),
@@ -520,7 +520,7 @@ describe("messages about acquisitions", () => {
 		],
 		[
 			"a handler's resource after the handler",
-			'Cannot use Pool in scope "request" (Pool): no open scope has its lifetime "handler"; open are "request". A handler\'s scope ends before the first byte of the response: what is needed later takes the lifetime "request".',
+			'Cannot use Pool in scope "request" (Pool): no open scope has its lifetime "handler"; open are "request". A handler\'s scope ends before the first byte of the response. Open one with withScope({ lifetime: "handler" }, …) around this, or choose another with use(Pool, { lifetime }).',
 			() => withScope({ lifetime: "request" }, () => use(living("handler"))),
 		],
 		[
@@ -540,7 +540,7 @@ describe("messages about acquisitions", () => {
 		],
 		[
 			"a resource that would outlive what it uses",
-			'Cannot use Pool in Tx, which would outlive it: Pool belongs to a scope "request", Tx to "app", which is open longer, in scope "app" (Orders > Tx > Pool); open are "app". Give Tx the `lifetime: "request"`, or Pool the longer one, or open a scope of that lifetime around both.',
+			'Cannot use Pool in Tx, which would outlive it: Pool belongs to a scope "request", Tx to "app" (Orders > Tx > Pool). Give Tx the `lifetime: "request"`, or Pool the longer one, or pass it to methods of Tx.',
 			() =>
 				withScope({ lifetime: "app" }, () =>
 					withScope({ lifetime: "request" }, () =>
@@ -550,7 +550,7 @@ describe("messages about acquisitions", () => {
 		],
 		[
 			"a resource that names a scope that it would outlive",
-			'Cannot use Pool in Tx, which would outlive it: Pool belongs to a scope "work", Tx to "app", which is open longer, in scope "work" (Tx > Pool); open are "work" < "app". Give Tx the shorter lifetime, or Pool the longer one, or open a scope of that lifetime around both.',
+			'Cannot use Pool in Tx, which would outlive it: Pool belongs to a scope "work", Tx to "app" (Tx > Pool). Give Tx the shorter lifetime, or Pool the longer one, or pass it to methods of Tx.',
 			() =>
 				withScope({ lifetime: "app" }, () =>
 					withScope({ name: "work" }, (scope) =>

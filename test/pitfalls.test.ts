@@ -23,6 +23,12 @@ const rows = [...text.matchAll(/^\| (.+) \| \[.+\]\((\S+)\) \| (.+) \|$/gm)].map
 	([, symptom = "", link = "", says = ""]) => ({ symptom, link, says }),
 );
 
+it("each row of what goes wrong can be read here", () => {
+	const table = text.slice(0, text.indexOf("\n## ")).match(/^\|/gm);
+	const head = 2; // the titles, and the line below them
+	expect(table).toHaveLength(rows.length + head);
+});
+
 it("each section of what goes wrong is in its table", () => {
 	const sections = [...text.matchAll(/^## (.+)$/gm)].map(
 		([, heading = ""]) => `#${slugOf(heading)}`,

@@ -22,7 +22,7 @@ const app = openScope({
 app.defer(() => print("closed"));
 
 const stop = schedule(app, "restock", "* * * * * *", async () => {
-	const tx = await use(Tx, { lifetime: "task" });
+	const tx = await use(Tx);
 	await tx.query("INSERT INTO orders (customer, product, quantity) VALUES ('us', $1, 1)", [
 		product,
 	]);

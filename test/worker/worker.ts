@@ -1,6 +1,7 @@
 import closeWithGrace from "close-with-grace";
 import type { PoolConfig } from "pg";
 import { currentScope, openScope, provide, use } from "yieldscope";
+import { Orders } from "../../docs/examples/transaction/orders.ts";
 import { Database, Tx } from "../../docs/examples/transaction/transaction.ts";
 import { BossSchema, workQueue } from "../../docs/examples/worker/work-queue.ts";
 import { Redis, workRedisQueue } from "../../docs/examples/worker/work-redis-queue.ts";
@@ -22,14 +23,11 @@ const app = openScope({
 app.defer(() => print("closed"));
 
 async function placeOrder(order: { customer: string; product: number }): Promise<undefined> {
-	const tx = await use(Tx, { lifetime: "task" });
+	const tx = await use(Tx);
 	print(`takes ${order.customer}`);
 	currentScope().signal.addEventListener("abort", () => print(`gives up ${order.customer}`));
 	await tx.query("SELECT FROM products WHERE id = $1 FOR UPDATE", [order.product]);
-	await tx.query("INSERT INTO orders (customer, product, quantity) VALUES ($1, $2, 1)", [
-		order.customer,
-		order.product,
-	]);
+	await (await use(Orders)).place(order.customer, order.product); // written for requests
 }
 
 const stop =

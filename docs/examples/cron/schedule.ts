@@ -19,7 +19,7 @@ export function schedule(
 	const cron = new Cron(pattern, { catch: (error) => app.report(error) }, () =>
 		runTask(app, { id: name }, async () => {
 			try {
-				await use(Lock);
+				await use(Lock, { lifetime: "handler" }); // whoever loses it, rolls back
 			} catch (error) {
 				if (!(error instanceof LockTakenError)) throw error;
 				currentScope().mark("left out"); // the run before is still at work

@@ -10,9 +10,12 @@ export interface CurrentJob {
 /** The job at work, in every task's scope. */
 export const CurrentJob = token<CurrentJob>("CurrentJob");
 
-/** Does a job in a `"task"` scope of its own. */
+/** Does a job in a `"task"` scope of its own, and in that a `"handler"` scope, which a request's repositories ask for. */
 export function runTask<R>(app: Scope, job: CurrentJob, fn: () => R): Promise<Awaited<R>> {
 	const { id: name, signal } = job;
 	const bindings = [provide(CurrentJob, job)];
-	return withScope({ parent: app, lifetime: "task", name, bindings, signal }, fn);
+	return withScope({ parent: app, lifetime: "task", name, bindings, signal }, () =>
+		// its own signal: what only its parent's abort reaches, and completes all the same, is committed
+		withScope({ lifetime: "handler", name, signal }, fn),
+	);
 }

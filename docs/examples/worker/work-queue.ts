@@ -40,7 +40,7 @@ export async function workQueue<T extends object>(
 		if (job === undefined) return;
 		await runTask(app, job, async () => {
 			const result = await run(job.data);
-			const tx = await use(Tx, { lifetime: "task" });
+			const tx = await use(Tx);
 			const db = {
 				executeSql: (text: string, values?: unknown[]) => tx.query(text, values),
 			};

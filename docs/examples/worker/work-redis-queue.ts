@@ -33,7 +33,7 @@ export async function workRedisQueue<T>(
 		// BullMQ makes a signal only for a function with three parameters
 		({ id = "", data }, _token, signal) =>
 			runTask(app, { id, signal }, async () => {
-				const tx = await use(Tx, { lifetime: "task" });
+				const tx = await use(Tx);
 				// if another worker is at it, too, this waits until that has committed or rolled back
 				const { rowCount } = await tx.query(
 					"INSERT INTO jobs_done (queue, id) VALUES ($1, $2) ON CONFLICT DO NOTHING",
