@@ -123,7 +123,7 @@ function lifetimeError(
 	const reason = isLate ? "A handler's scope ends before the first byte of the response. " : "";
 	const inServer =
 		lifetime === "app"
-			? ', in a server by requestScope({ parent: openScope({ lifetime: "app" }) })'
+			? ', in a server by const root = openScope({ lifetime: "app" }) and requestScope({ parent: root })'
 			: "";
 	const advice = `${reason}Open one with withScope({ lifetime: "${lifetime}" }, …) around this${inServer}, or choose another with use(${definition.name}, { lifetime }).`;
 	const shorter =

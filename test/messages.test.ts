@@ -507,7 +507,7 @@ describe("messages about acquisitions", () => {
 		],
 		[
 			"an app's resource without an app",
-			`Cannot use Pool in scope "work" (Pool): no open scope has its lifetime "app"; open are "work" < "task". ${lifetimeAdvice("app", ', in a server by requestScope({ parent: openScope({ lifetime: "app" }) })')}`,
+			`Cannot use Pool in scope "work" (Pool): no open scope has its lifetime "app"; open are "work" < "task". ${lifetimeAdvice("app", ', in a server by const root = openScope({ lifetime: "app" }) and requestScope({ parent: root })')}`,
 			() =>
 				withScope({ lifetime: "task" }, () =>
 					withScope({ name: "work" }, () => use(living("app"))),
