@@ -7,6 +7,8 @@ import type { Owner } from "./owner.ts";
  */
 export function ambientOwner(frame: Frame | undefined): Owner | undefined {
 	let owner = frame?.owner;
+	// as a rule; the loop takes longer
+	if (owner === undefined || (owner.state === "open" && !owner.sync)) return owner;
 	while (owner?.sync || (owner?.lifetime === "handler" && owner.state === "closed"))
 		owner = owner.parent;
 	return owner;
