@@ -30,6 +30,8 @@ export class Recorder implements Disposable {
 		this.#limit = limit;
 		const started = (operation: string) => `tracing:yieldscope:${operation}:start`;
 		const ended = (operation: string) => `tracing:yieldscope:${operation}:asyncEnd`;
+		const failed = (operation: string) => `tracing:yieldscope:${operation}:error`;
+		const fail = (message: unknown) => this.#failed(message as TracedEvent);
 		const add = (message: unknown) => {
 			const event = message as TracedEvent;
 			this.#recordingOf(event.scope, event.startedAt)?.add(event);
@@ -40,6 +42,10 @@ export class Recorder implements Disposable {
 			[started("acquire"), (message) => this.#acquiring(message as AcquireEvent)],
 			[started("release"), add],
 			[started("task"), add],
+			[failed("scope"), fail],
+			[failed("acquire"), fail],
+			[failed("release"), fail],
+			[failed("task"), fail],
 			["yieldscope:wait", (message) => this.#waiting(message as WaitEvent)],
 			["yieldscope:mark", (message) => this.#marked(message as MarkEvent)],
 			["yieldscope:error", (message) => this.#reported(message as ReportEvent)],
@@ -75,7 +81,7 @@ export class Recorder implements Disposable {
 	}
 
 	#record(scope: ScopeInfo, event: ScopeEvent | undefined, startedAt: number): Recording {
-		const recording = new Recording(scope, event, startedAt);
+		const recording = new Recording(scope, event ?? startedAt);
 		this.#recordings.set(scope, recording);
 		if (this.#open.length >= this.#limit) this.missing++;
 		else recording.place = this.#open.push(recording) - 1;
@@ -120,12 +126,18 @@ export class Recorder implements Disposable {
 		if (asking !== recording) asking?.add(event);
 	}
 
+	/** A setup is told of in two scopes. */
+	#failed(event: TracedEvent & Partial<AcquireEvent>): void {
+		this.#recordings.get(event.scope)?.fail();
+		this.#recordings.get(event.instance?.requestedIn)?.fail();
+	}
+
 	#waiting(wait: WaitEvent): void {
 		const { scope, at, instance, setup } = wait;
 		const recording = this.#recordingOf(scope, at);
 		// of a setup that had begun before, nobody knows when it is over
 		if (recording === undefined || setup === undefined || recording.has(instance)) return;
-		recording.add({ wait, setup, asker: this.#askerOf(instance) });
+		recording.addWait({ wait, setup, asker: this.#askerOf(instance) });
 	}
 
 	/** The name of the scope that is told of where an instance was asked for first. */

@@ -53,19 +53,22 @@ export interface Entry {
 }
 
 /** A moment in the life of a scope. */
-export class Mark {
+export interface Mark {
 	readonly name: string;
 	readonly at: number;
 	/** The response's. */
 	readonly status: number | undefined;
+}
 
-	constructor({ name, at, detail }: MarkEvent) {
-		this.name = name;
-		this.at = at;
-		// any other detail is the app's own
-		const isOfResponse = name === "handler:end" || name === "response:start";
-		this.status = isOfResponse && typeof detail === "number" ? detail : undefined;
-	}
+/** What is kept of a mark: the event, which takes no time, unless there is a detail. */
+type KeptMark = Pick<MarkEvent, "name" | "at" | "detail">;
+
+/** Leaves out a detail that is the app's own. */
+function keptOf(event: MarkEvent): KeptMark {
+	const { name, at, detail } = event;
+	const isOfResponse = name === "handler:end" || name === "response:start";
+	if (detail === undefined || (isOfResponse && typeof detail === "number")) return event;
+	return { name, at, detail: undefined };
 }
 
 /** Somebody waits for a setup that another scope has asked for. */
@@ -122,19 +125,22 @@ export class Recording {
 	place: number | undefined;
 	/** Unset if the scope was opened before anybody recorded. */
 	#event: ScopeEvent | undefined;
-	readonly #startedAt: number;
+	readonly #startedAt: number | undefined;
 	#items = new Chain<Item>();
-	readonly #marks = new Chain<Mark>();
-	readonly #reported = new Chain<string>();
+	readonly #marks = new Chain<KeptMark>();
+	#reported: string[] | undefined;
 	#missing = 0;
 	#isClosed = false;
+	/** Whether there are events with what was thrown, or of another scope, which may get that later. */
+	#isToSettle = false;
 	/** What there is to say of a scope that has closed; the events are not needed any more then. */
 	#settled: ScopeRecord | undefined;
 
-	constructor(scope: ScopeInfo, event: ScopeEvent | undefined, startedAt: number) {
+	/** @param opening - The event; of a scope that was opened before, when it was heard of first. */
+	constructor(scope: ScopeInfo, opening: ScopeEvent | number) {
 		this.scope = scope;
-		this.#event = event;
-		this.#startedAt = startedAt;
+		if (typeof opening === "number") this.#startedAt = opening;
+		else this.#event = opening;
 	}
 
 	/** Whether there is anything to say of it: of a scope that was opened before, only what goes on. */
@@ -144,13 +150,14 @@ export class Recording {
 
 	/** The scope has closed. */
 	close(): void {
-		this.place = undefined;
 		this.#isClosed = true;
-		// what was thrown isn't to be kept
-		const hasFailed = this.#event !== undefined && "error" in this.#event;
-		const failed = (item: Item) =>
-			"wait" in item ? "error" in item.setup || item.setup.endedAt === undefined : "error" in item;
-		if (hasFailed || this.#items.some(failed)) this.#settle();
+		if (this.#isToSettle) this.#settle();
+	}
+
+	/** One of its events has failed. What was thrown isn't to be kept. */
+	fail(): void {
+		this.#isToSettle = true;
+		if (this.#isClosed) this.#settle();
 	}
 
 	#settle(): ScopeRecord {
@@ -158,6 +165,12 @@ export class Recording {
 		this.#event = undefined;
 		this.#items = new Chain();
 		return this.#settled;
+	}
+
+	/** Adds what waits for a setup that another scope has asked for. */
+	addWait(wait: Waiting): void {
+		this.#isToSettle = true;
+		this.add(wait);
 	}
 
 	add(item: Item): void {
@@ -190,11 +203,12 @@ export class Recording {
 
 	mark(event: MarkEvent): void {
 		if (this.#marks.length >= mostMarks) return;
-		this.#marks.push(new Mark(event));
+		this.#marks.push(keptOf(event));
 		this.#amend();
 	}
 
 	report(error: unknown): void {
+		this.#reported ??= [];
 		if (this.#reported.length >= mostMarks) return;
 		this.#reported.push(nameOf(error));
 		this.#amend();
@@ -206,7 +220,7 @@ export class Recording {
 			this.#settled = {
 				...this.#settled,
 				marks: this.#describeMarks(),
-				reported: [...this.#reported],
+				reported: [...(this.#reported ?? [])],
 			};
 	}
 
@@ -216,7 +230,11 @@ export class Recording {
 	}
 
 	#describeMarks(): Mark[] {
-		return [...this.#marks].map((mark) => ({ ...mark, name: shorten(mark.name) }));
+		return Array.from(this.#marks, ({ name, at, detail }) => ({
+			name: shorten(name),
+			at,
+			status: detail as number | undefined, // keptOf() leaves out any other
+		}));
 	}
 
 	#describe(): ScopeRecord {
@@ -228,7 +246,7 @@ export class Recording {
 			name: shorten(name),
 			lifetime: lifetime === undefined ? undefined : shorten(lifetime),
 			parent: parent && { id: parent.id, name: shorten(parent.name) },
-			startedAt: this.#startedAt,
+			startedAt: event?.startedAt ?? (this.#startedAt as number), // it has either
 			endedAt: event?.endedAt,
 			outcome: event?.outcome,
 			error: event && errorOf(event),
@@ -237,7 +255,7 @@ export class Recording {
 			entries: [...this.#items].map((each) =>
 				"wait" in each ? waitOf(each, event?.endedAt) : entryOf(each, scope),
 			),
-			reported: [...this.#reported],
+			reported: [...(this.#reported ?? [])],
 			missing: this.#missing,
 		};
 	}
