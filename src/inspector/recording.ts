@@ -66,7 +66,7 @@ type KeptMark = Pick<MarkEvent, "name" | "at" | "detail">;
 /** Leaves out a detail that is the app's own. */
 function keptOf(event: MarkEvent): KeptMark {
 	const { name, at, detail } = event;
-	const isOfResponse = name === "handler:end" || name === "response:start";
+	const isOfResponse = /^(?:handler:end|response:(?:start|end))$/.test(name);
 	if (detail === undefined || (isOfResponse && typeof detail === "number")) return event;
 	return { name, at, detail: undefined };
 }
