@@ -126,10 +126,11 @@ export class Recorder implements Disposable {
 		if (asking !== recording) asking?.add(event);
 	}
 
-	/** A setup is told of in two scopes. */
+	/** A setup is told of in two scopes, and in those that wait for it. */
 	#failed(event: TracedEvent & Partial<AcquireEvent>): void {
-		this.#recordings.get(event.scope)?.fail();
-		this.#recordings.get(event.instance?.requestedIn)?.fail();
+		this.#recordings.get(event.scope)?.fail(event);
+		this.#recordings.get(event.instance?.requestedIn)?.fail(event);
+		for (const each of this.#open) if (each.hasWaits) each.fail(event);
 	}
 
 	#waiting(wait: WaitEvent): void {

@@ -79,10 +79,11 @@ interface Waiting {
 	readonly asker: string | undefined;
 }
 
-type Item = TracedEvent | Waiting;
+/** An entry is what is kept of an event that has failed. */
+type Item = TracedEvent | Waiting | Entry;
 
 class Link<T> {
-	readonly value: T;
+	value: T;
 	next: Link<T> | undefined;
 
 	constructor(value: T) {
@@ -110,6 +111,10 @@ class Chain<T> {
 		return at !== undefined;
 	}
 
+	replace(change: (value: T) => T): void {
+		for (let at = this.#first; at !== undefined; at = at.next) at.value = change(at.value);
+	}
+
 	*[Symbol.iterator](): Generator<T> {
 		for (let at = this.#first; at !== undefined; at = at.next) yield at.value;
 	}
@@ -131,8 +136,8 @@ export class Recording {
 	#reported: string[] | undefined;
 	#missing = 0;
 	#isClosed = false;
-	/** Whether there are events with what was thrown, or of another scope, which may get that later. */
-	#isToSettle = false;
+	/** Whether it is told of setups that others have asked for. */
+	hasWaits = false;
 	/** What there is to say of a scope that has closed; the events are not needed any more then. */
 	#settled: ScopeRecord | undefined;
 
@@ -151,13 +156,16 @@ export class Recording {
 	/** The scope has closed. */
 	close(): void {
 		this.#isClosed = true;
-		if (this.#isToSettle) this.#settle();
+		// of what it still waits for, nobody tells it any more
+		if (this.hasWaits || (this.#event !== undefined && "error" in this.#event)) this.#settle();
 	}
 
-	/** One of its events has failed. What was thrown isn't to be kept. */
-	fail(): void {
-		this.#isToSettle = true;
-		if (this.#isClosed) this.#settle();
+	/** An event has failed: the name of what was thrown takes the place of that. */
+	fail(event: TracedEvent): void {
+		this.#items.replace((item) => {
+			if (item === event) return entryOf(event, this.scope);
+			return "wait" in item && item.setup === event ? waitOf(item, this.#event?.endedAt) : item;
+		});
 	}
 
 	#settle(): ScopeRecord {
@@ -169,7 +177,7 @@ export class Recording {
 
 	/** Adds what waits for a setup that another scope has asked for. */
 	addWait(wait: Waiting): void {
-		this.#isToSettle = true;
+		this.hasWaits = true;
 		this.add(wait);
 	}
 
@@ -194,11 +202,11 @@ export class Recording {
 
 	/** Whether it tells of the setup of `instance` already. */
 	has(instance: InstanceInfo): boolean {
-		return this.#items.some((each) =>
-			"wait" in each
-				? each.wait.instance === instance
-				: isSetup(each) && each.instance === instance,
-		);
+		return this.#items.some((each) => {
+			if ("wait" in each) return each.wait.instance === instance;
+			if ("asker" in each) return each.id === instance.id && each.kind !== "release";
+			return isSetup(each) && each.instance === instance;
+		});
 	}
 
 	mark(event: MarkEvent): void {
@@ -252,9 +260,10 @@ export class Recording {
 			error: event && errorOf(event),
 			older: event === undefined,
 			marks: this.#describeMarks(),
-			entries: [...this.#items].map((each) =>
-				"wait" in each ? waitOf(each, event?.endedAt) : entryOf(each, scope),
-			),
+			entries: Array.from(this.#items, (each) => {
+				if ("wait" in each) return waitOf(each, event?.endedAt);
+				return "asker" in each ? each : entryOf(each, scope);
+			}),
 			reported: [...(this.#reported ?? [])],
 			missing: this.#missing,
 		};
