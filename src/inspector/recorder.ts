@@ -1,5 +1,4 @@
 import { channel } from "node:diagnostics_channel";
-import { attachments } from "../attachments.ts";
 import type {
 	AcquireEvent,
 	InstanceInfo,
@@ -10,13 +9,14 @@ import type {
 	TracedEvent,
 	WaitEvent,
 } from "../index.ts";
+import { Recordings } from "./recorded.ts";
 import { Recording, type ScopeRecord } from "./recording.ts";
 
 /** Remembers the scopes that are open and the last ones that were, until it is disposed. */
 export class Recorder implements Disposable {
 	readonly #limit: number;
 	/** Where each scope is told of: with the one around it, if it has no life of its own. */
-	readonly #recordings = attachments<Recording>();
+	readonly #recordings = new Recordings();
 	/** In no order: each knows its place. */
 	readonly #open: Recording[] = [];
 	/** The last ones. The oldest is at `#next`, if it is full. */

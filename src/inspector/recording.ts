@@ -63,11 +63,13 @@ export interface Mark {
 /** What is kept of a mark: the event, which takes no time, unless there is a detail. */
 type KeptMark = Pick<MarkEvent, "name" | "at" | "detail">;
 
+/** The adapters' marks whose detail is the response's status. */
+const withStatus = new Set(["handler:end", "response:start", "response:end"]);
+
 /** Leaves out a detail that is the app's own. */
 function keptOf(event: MarkEvent): KeptMark {
 	const { name, at, detail } = event;
-	const isOfResponse = /^(?:handler:end|response:(?:start|end))$/.test(name);
-	if (detail === undefined || (isOfResponse && typeof detail === "number")) return event;
+	if (detail === undefined || (typeof detail === "number" && withStatus.has(name))) return event;
 	return { name, at, detail: undefined };
 }
 
