@@ -9,7 +9,7 @@ const entries = ["index", "express", "koa", "hono", "inspector", "opentelemetry"
 /** What is about processes that are killed, a browser or this repository, and not about a version of Node. */
 const once = [
 	"test/{cli,consumers,contributing,cron,error-guide,links,lock,package,pitfalls,site,worker}.test.ts",
-	"test/inspector/page.test.ts",
+	"test/inspector/{demo,page}.test.ts",
 ];
 /** CI runs that on the pinned version alone. */
 const leftOut = process.env.CI && !process.versions.node.startsWith("24.") ? once : [];

@@ -1,5 +1,5 @@
 /** Gives back what it is given: the private fields of a subclass then go to that. */
-class Same {
+export class Same {
 	constructor(object: object) {
 		// biome-ignore lint/correctness/noConstructorReturn: that is what it is for
 		return object;
@@ -18,6 +18,8 @@ export interface Attachments<T> {
  * Makes a memory like a `WeakMap`; but of one of those, what the value holds is only collected with the old generation,
  * which cost more than all the rest of a request. A private field is neither seen nor inherited: an object made of another
  * is a request of its own.
+ *
+ * All memories run the same code, which V8 compiles for one of them: where a second is used as much, write another class.
  */
 export function attachments<T>(): Attachments<T> {
 	return class Attached extends Same {

@@ -163,10 +163,10 @@ class Trace<E extends TracedEvent> {
 		}
 	}
 
-	/** It has ended: publishes `error`, if there was one, `asyncStart` and `asyncEnd`. */
-	finish(event: E): void {
+	/** It has ended, at `at`: publishes `error`, if there was one, `asyncStart` and `asyncEnd`. */
+	finish(event: E, at: number = performance.now()): void {
 		const { asyncStart, asyncEnd, error } = this.#channels as TracingChannel; // somebody listened
-		event.endedAt = performance.now();
+		event.endedAt = at;
 		if ("error" in event) error.publish(event);
 		asyncStart.publish(event);
 		asyncEnd.publish(event);
@@ -273,6 +273,10 @@ function scopeInfo(owner: Owner): KnownScope {
 
 /** Makes those of the enclosing scopes, too. Deep nests overflow no stack. */
 function firstScopeInfo(owner: Owner): KnownScope {
+	if (owner.parent === undefined || owner.parent.info !== undefined) {
+		owner.info = new KnownScope(owner);
+		return owner.info;
+	}
 	const unknown: Owner[] = [];
 	for (let at: Owner | undefined = owner; at !== undefined && at.info === undefined; at = at.parent)
 		unknown.push(at);
@@ -287,13 +291,14 @@ function instanceInfo(instance: Instance, origin?: Owner): KnownInstance {
 
 class Traced implements TracedEvent {
 	readonly scope: ScopeInfo;
-	readonly startedAt: number = performance.now();
+	readonly startedAt: number;
 	endedAt?: number;
 	around?: NonNullable<TracedEvent["around"]>;
 	declare error?: unknown;
 
-	constructor(owner: Owner) {
+	constructor(owner: Owner, startedAt: number = performance.now()) {
 		this.scope = scopeInfo(owner);
+		this.startedAt = startedAt;
 	}
 }
 
@@ -306,7 +311,7 @@ class TracedSetup extends Traced implements AcquireEvent {
 	dependencies?: readonly InstanceInfo[];
 
 	constructor(instance: Instance, origin: Owner) {
-		super(instance.owner);
+		super(instance.owner, instance.startedAt);
 		this.instance = instanceInfo(instance, origin);
 	}
 }
@@ -356,12 +361,13 @@ export function publishOpening(owner: Owner): void {
 	scopeTrace.begin(Known.begin(scopeInfo(owner), new TracedScope(owner)));
 }
 
-export function publishClosing({ outcome }: Owner, info: KnownScope): void {
+/** @param at - When, if the clock has been read already. */
+export function publishClosing({ outcome }: Owner, info: KnownScope, at?: number): void {
 	const event = Known.end(info);
 	if (event === undefined) return;
 	event.outcome = outcome.type;
 	if ("error" in outcome) event.error = outcome.error;
-	scopeTrace.finish(event);
+	scopeTrace.finish(event, at);
 }
 
 /** The event of a setup that is asked for in `origin`. */

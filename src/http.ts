@@ -414,7 +414,9 @@ export class Exchange {
 		const { request } = this;
 		if (request === undefined) return undefined;
 		this.#isOver = true;
-		request.mark("response:end");
+		// the answer to a failure is the framework's: nobody knows its status before
+		const isAnswered = this.#failing !== undefined && response.isComplete();
+		request.mark("response:end", (isAnswered && response.status()) || undefined);
 		if (this.#working > 0 || this.#bodies !== undefined || this.#handlerEnd !== undefined) {
 			await this.#settled();
 		}

@@ -1,7 +1,11 @@
 import { InvalidArgumentError } from "./errors.ts";
 
+/** What nearly all names are made of: telling that takes less time than looking for what they must not have. */
+const plain = /^[ -~]*$/;
+
 /** A name as a line of a log can bear it: not too long, and without what would break, colour or reorder the line. */
 export function printable(name: string): string {
+	if (name.length <= 200 && plain.test(name)) return name;
 	const short = name.length > 200 ? `${name.slice(0, 199)}…` : name;
 	return short.replace(
 		/[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\p{Bidi_C}]/gu,

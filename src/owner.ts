@@ -436,8 +436,12 @@ export class Owner implements Linked {
 		reportTo(at?.reporter, error);
 	}
 
-	/** releasing -> closed. A timer's context may point here for ever: nothing may hang on to it. */
-	finish(): void {
+	/**
+	 * releasing -> closed. A timer's context may point here for ever: nothing may hang on to it.
+	 *
+	 * @param at - When, if the clock has been read for listeners.
+	 */
+	finish(at?: number): void {
 		this.state = "closed";
 		this.#unlisten?.();
 		this.#unlisten = undefined;
@@ -450,7 +454,7 @@ export class Owner implements Linked {
 		if (this.#controller !== undefined && this.#isOutlived) this.#followParent(this.#controller);
 		this.onFinish?.();
 		this.onFinish = undefined;
-		if (this.info !== undefined) publishClosing(this, this.info);
+		if (this.info !== undefined) publishClosing(this, this.info, at);
 	}
 }
 

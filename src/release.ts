@@ -41,12 +41,12 @@ export function release(owner: Owner): Promise<void> | undefined {
 		owner.finish();
 		return undefined;
 	}
-	const finish = () => owner.finish();
+	const finish = (at?: number) => owner.finish(at);
 	if (owner.ordered && !owner.concurrent)
 		return releaseInTurn(owner, { last: entries.last }, entries, owner, finish);
 	const limit = owner.concurrent ? Number.POSITIVE_INFINITY : 1;
 	const releaseUnit = (unit: Unit) => releaseInTurn(owner, unit, entries, owner);
-	return releaseByEdges(entries.toArray(), limit, releaseUnit).then(finish);
+	return releaseByEdges(entries.toArray(), limit, releaseUnit).then(() => finish());
 }
 
 /** What is released in one go. */
@@ -61,16 +61,20 @@ function unitOf(last: Entry): Unit {
 	return { last, count: 1 + ((last instanceof Instance && last.registered?.length) || 0) };
 }
 
-/** Releases from the last to the first; every one, whatever the others do. Then calls `done`, without another tick. */
+/**
+ * Releases from the last to the first; every one, whatever the others do. Then calls `done`, without another tick: with
+ * the time, if somebody has been told when the last release ended.
+ */
 export async function releaseInTurn(
 	owner: Owner,
 	{ last, count = Number.POSITIVE_INFINITY }: Unit,
 	list: List<Entry>,
 	verdict: Verdict,
-	done?: () => void,
+	done?: (at?: number) => void,
 ): Promise<void> {
 	let owesAwait = false;
 	let awaited = false;
+	let at: number | undefined;
 	let entry: Entry | undefined = last;
 	for (let left = count; entry !== undefined && left > 0; left--) {
 		const { previous }: Entry = entry;
@@ -118,11 +122,12 @@ export async function releaseInTurn(
 		list.remove(entry);
 		if (entry instanceof Instance) entry.finish();
 		if (event !== undefined) releaseTrace.finish(event);
+		at = event?.endedAt;
 		entry = previous;
 	}
 	// https://tc39.es/proposal-explicit-resource-management/#sec-disposeresources, step 4
 	if (owesAwait && !awaited) await undefined;
-	done?.();
+	done?.(at);
 }
 
 /** {@link releaseInTurn} for a scope that can't wait: nothing in it is asynchronous. */

@@ -238,6 +238,34 @@ describe("the record", () => {
 		expect(after?.reported).toEqual(["TypeError"]);
 	});
 
+	it("is each inspector's own, also of scopes that an earlier one knows", async () => {
+		const first = open();
+		const app = openScope({ name: "shop", lifetime: "app" });
+		const Value = (name: string) => resource(() => name, { name, lifetime: "app" });
+		await app.use(Value("A"));
+		const second = open();
+		await app.use(Value("B"));
+		const request = openScope({ parent: app, name: "GET /", lifetime: "request" });
+		await request.use(Value("C"));
+		first[Symbol.dispose]();
+		request.complete();
+		await request.disposeAsync();
+		const third = open();
+		await app.use(Value("D"));
+		const tracesOf = async (inspector: Inspector) =>
+			(await recordsOf(inspector)).map(({ name, older, entries }) => [
+				name,
+				older,
+				...traceOf(entries),
+			]);
+		expect(await tracesOf(second)).toEqual([
+			["GET /", false, "setup C in shop"],
+			["shop", true, "setup B", "setup C", "setup D"],
+		]);
+		expect(await tracesOf(third)).toEqual([["shop", true, "setup D"]]);
+		await app.disposeAsync();
+	});
+
 	it("tells of what isn't over", async () => {
 		const inspector = open();
 		const scope = openScope({ name: "stuck", lifetime: "request" });

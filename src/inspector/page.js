@@ -37,6 +37,8 @@ const records = new Map();
 const clock = { now: 0, at: 0, timeOrigin: 0 };
 /** @type {{ selected: number | undefined; isPaused: boolean; missing: number }} */
 const view = { selected: undefined, isPaused: false, missing: 0 };
+/** Lifetimes of scopes that are open all the time: there is nothing slow about that. */
+const lasting = new Set(["app", "process"]);
 
 /**
  * An element of the page.
@@ -105,6 +107,20 @@ const errorText = (error) => (isTimeout(error) ? `timed out: ${error}` : `failed
 /** @param {ScopeRecord} record */
 function outcomeOf(record) {
 	return isOpen(record) ? "open" : (record.outcome ?? "");
+}
+
+/** @param {ScopeRecord} record */
+const isLasting = ({ lifetime }) => lifetime !== undefined && lasting.has(lifetime);
+
+/**
+ * The status of the response that was sent: what the handler said may have been dropped.
+ *
+ * @param {ScopeRecord} record
+ */
+function statusOf({ marks }) {
+	/** @type {(name: string) => number | undefined} */
+	const statusAt = (name) => marks.find((mark) => mark.name === name)?.status;
+	return statusAt("response:start") ?? statusAt("response:end");
 }
 
 /** @param {ScopeRecord} record */
@@ -532,8 +548,13 @@ function chosenIn(id) {
 	return /** @type {HTMLInputElement | HTMLSelectElement} */ (find(id)).value;
 }
 
+function isLastingShown() {
+	return /** @type {HTMLInputElement} */ (find("lasting")).checked;
+}
+
 /** @param {ScopeRecord} record */
 function matches(record) {
+	if (isLasting(record) && !isLastingShown()) return false;
 	const query = chosenIn("query").trim().toLowerCase();
 	const wanted = chosenIn("outcome");
 	const names = [record.name, ...record.entries.map(({ name }) => name)];
@@ -598,8 +619,7 @@ function makeRow({ id, name, lifetime }) {
 function updateRow(row, record) {
 	const [, outcome, time] = row.cells;
 	const type = outcomeOf(record);
-	// the one that was sent: what the handler said may have been dropped
-	const status = record.marks.find((mark) => mark.name === "response:start")?.status;
+	const status = statusOf(record);
 	const isOdd = type !== "failure" && hasError(record);
 	if (outcome === undefined || time === undefined) return; // makeRow makes them
 	outcome.textContent = `${status ?? ""} ${type}${isOdd ? " ✕ error" : ""}`.trim();
@@ -626,9 +646,11 @@ function renderDetail() {
 		return;
 	}
 	const started = new Date(clock.timeOrigin + record.startedAt).toLocaleTimeString();
+	const status = statusOf(record);
 	const parts = [
 		record.lifetime === undefined ? "scope" : `${record.lifetime} scope`,
 		record.parent === undefined ? "" : `in ${record.parent.name}`,
+		status === undefined ? "" : `answered with ${status}`,
 		record.older ? "opened before the inspector" : `opened at ${started}`,
 		isOpen(record)
 			? `open for ${duration(lengthOf(record))}`
@@ -880,6 +902,16 @@ function renderTable(record) {
 
 // --- what the user does
 
+/** As long as nobody has chosen: what took longest, or is open for longest if nothing has closed. */
+function selectFirst() {
+	const candidates = [...records.values()].filter((each) => !each.older && !isLasting(each));
+	const closed = candidates.filter((each) => !isOpen(each));
+	const [longest] = (closed.length > 0 ? closed : candidates).sort(
+		(a, b) => lengthOf(b) - lengthOf(a),
+	);
+	view.selected = longest?.id;
+}
+
 /** @param {number} id */
 function select(id) {
 	view.selected = id;
@@ -921,7 +953,8 @@ find("open").addEventListener("click", ({ target }) => {
 	const button = target instanceof Element ? target.closest("button") : null;
 	if (button?.dataset.open) show(Number(button.dataset.open));
 });
-for (const id of ["query", "outcome", "order"]) find(id).addEventListener("input", renderList);
+for (const id of ["query", "outcome", "order", "lasting"])
+	find(id).addEventListener("input", renderList);
 find("pause").addEventListener("click", () => {
 	view.isPaused = !view.isPaused;
 	find("pause").setAttribute("aria-pressed", String(view.isPaused));
@@ -972,6 +1005,7 @@ function connect() {
 		for (const record of message.records) records.set(record.id, record);
 		const ids = new Set(message.ids);
 		for (const id of records.keys()) if (!ids.has(id)) records.delete(id);
+		if (view.selected === undefined) selectFirst();
 		render();
 	});
 }

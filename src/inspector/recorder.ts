@@ -1,5 +1,4 @@
 import { channel } from "node:diagnostics_channel";
-import { attachments } from "../attachments.ts";
 import type {
 	AcquireEvent,
 	InstanceInfo,
@@ -10,13 +9,14 @@ import type {
 	TracedEvent,
 	WaitEvent,
 } from "../index.ts";
+import { Recordings } from "./recorded.ts";
 import { Recording, type ScopeRecord } from "./recording.ts";
 
 /** Remembers the scopes that are open and the last ones that were, until it is disposed. */
 export class Recorder implements Disposable {
 	readonly #limit: number;
 	/** Where each scope is told of: with the one around it, if it has no life of its own. */
-	readonly #recordings = attachments<Recording>();
+	readonly #recordings = new Recordings();
 	/** In no order: each knows its place. */
 	readonly #open: Recording[] = [];
 	/** The last ones. The oldest is at `#next`, if it is full. */
@@ -30,6 +30,8 @@ export class Recorder implements Disposable {
 		this.#limit = limit;
 		const started = (operation: string) => `tracing:yieldscope:${operation}:start`;
 		const ended = (operation: string) => `tracing:yieldscope:${operation}:asyncEnd`;
+		const failed = (operation: string) => `tracing:yieldscope:${operation}:error`;
+		const fail = (message: unknown) => this.#failed(message as TracedEvent);
 		const add = (message: unknown) => {
 			const event = message as TracedEvent;
 			this.#recordingOf(event.scope, event.startedAt)?.add(event);
@@ -40,6 +42,10 @@ export class Recorder implements Disposable {
 			[started("acquire"), (message) => this.#acquiring(message as AcquireEvent)],
 			[started("release"), add],
 			[started("task"), add],
+			[failed("scope"), fail],
+			[failed("acquire"), fail],
+			[failed("release"), fail],
+			[failed("task"), fail],
 			["yieldscope:wait", (message) => this.#waiting(message as WaitEvent)],
 			["yieldscope:mark", (message) => this.#marked(message as MarkEvent)],
 			["yieldscope:error", (message) => this.#reported(message as ReportEvent)],
@@ -75,7 +81,7 @@ export class Recorder implements Disposable {
 	}
 
 	#record(scope: ScopeInfo, event: ScopeEvent | undefined, startedAt: number): Recording {
-		const recording = new Recording(scope, event, startedAt);
+		const recording = new Recording(scope, event ?? startedAt);
 		this.#recordings.set(scope, recording);
 		if (this.#open.length >= this.#limit) this.missing++;
 		else recording.place = this.#open.push(recording) - 1;
@@ -120,12 +126,19 @@ export class Recorder implements Disposable {
 		if (asking !== recording) asking?.add(event);
 	}
 
+	/** A setup is told of in two scopes, and in those that wait for it. */
+	#failed(event: TracedEvent & Partial<AcquireEvent>): void {
+		this.#recordings.get(event.scope)?.fail(event);
+		this.#recordings.get(event.instance?.requestedIn)?.fail(event);
+		for (const each of this.#open) if (each.hasWaits) each.fail(event);
+	}
+
 	#waiting(wait: WaitEvent): void {
 		const { scope, at, instance, setup } = wait;
 		const recording = this.#recordingOf(scope, at);
 		// of a setup that had begun before, nobody knows when it is over
 		if (recording === undefined || setup === undefined || recording.has(instance)) return;
-		recording.add({ wait, setup, asker: this.#askerOf(instance) });
+		recording.addWait({ wait, setup, asker: this.#askerOf(instance) });
 	}
 
 	/** The name of the scope that is told of where an instance was asked for first. */

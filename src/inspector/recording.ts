@@ -53,19 +53,24 @@ export interface Entry {
 }
 
 /** A moment in the life of a scope. */
-export class Mark {
+export interface Mark {
 	readonly name: string;
 	readonly at: number;
 	/** The response's. */
 	readonly status: number | undefined;
+}
 
-	constructor({ name, at, detail }: MarkEvent) {
-		this.name = name;
-		this.at = at;
-		// any other detail is the app's own
-		const isOfResponse = name === "handler:end" || name === "response:start";
-		this.status = isOfResponse && typeof detail === "number" ? detail : undefined;
-	}
+/** What is kept of a mark: the event, which takes no time, unless there is a detail. */
+type KeptMark = Pick<MarkEvent, "name" | "at" | "detail">;
+
+/** The adapters' marks whose detail is the response's status. */
+const withStatus = new Set(["handler:end", "response:start", "response:end"]);
+
+/** Leaves out a detail that is the app's own. */
+function keptOf(event: MarkEvent): KeptMark {
+	const { name, at, detail } = event;
+	if (detail === undefined || (typeof detail === "number" && withStatus.has(name))) return event;
+	return { name, at, detail: undefined };
 }
 
 /** Somebody waits for a setup that another scope has asked for. */
@@ -76,10 +81,11 @@ interface Waiting {
 	readonly asker: string | undefined;
 }
 
-type Item = TracedEvent | Waiting;
+/** An entry is what is kept of an event that has failed. */
+type Item = TracedEvent | Waiting | Entry;
 
 class Link<T> {
-	readonly value: T;
+	value: T;
 	next: Link<T> | undefined;
 
 	constructor(value: T) {
@@ -107,6 +113,10 @@ class Chain<T> {
 		return at !== undefined;
 	}
 
+	replace(change: (value: T) => T): void {
+		for (let at = this.#first; at !== undefined; at = at.next) at.value = change(at.value);
+	}
+
 	*[Symbol.iterator](): Generator<T> {
 		for (let at = this.#first; at !== undefined; at = at.next) yield at.value;
 	}
@@ -122,19 +132,22 @@ export class Recording {
 	place: number | undefined;
 	/** Unset if the scope was opened before anybody recorded. */
 	#event: ScopeEvent | undefined;
-	readonly #startedAt: number;
+	readonly #startedAt: number | undefined;
 	#items = new Chain<Item>();
-	readonly #marks = new Chain<Mark>();
-	readonly #reported = new Chain<string>();
+	readonly #marks = new Chain<KeptMark>();
+	#reported: string[] | undefined;
 	#missing = 0;
 	#isClosed = false;
+	/** Whether it is told of setups that others have asked for. */
+	hasWaits = false;
 	/** What there is to say of a scope that has closed; the events are not needed any more then. */
 	#settled: ScopeRecord | undefined;
 
-	constructor(scope: ScopeInfo, event: ScopeEvent | undefined, startedAt: number) {
+	/** @param opening - The event; of a scope that was opened before, when it was heard of first. */
+	constructor(scope: ScopeInfo, opening: ScopeEvent | number) {
 		this.scope = scope;
-		this.#event = event;
-		this.#startedAt = startedAt;
+		if (typeof opening === "number") this.#startedAt = opening;
+		else this.#event = opening;
 	}
 
 	/** Whether there is anything to say of it: of a scope that was opened before, only what goes on. */
@@ -144,13 +157,17 @@ export class Recording {
 
 	/** The scope has closed. */
 	close(): void {
-		this.place = undefined;
 		this.#isClosed = true;
-		// what was thrown isn't to be kept
-		const hasFailed = this.#event !== undefined && "error" in this.#event;
-		const failed = (item: Item) =>
-			"wait" in item ? "error" in item.setup || item.setup.endedAt === undefined : "error" in item;
-		if (hasFailed || this.#items.some(failed)) this.#settle();
+		// of what it still waits for, nobody tells it any more
+		if (this.hasWaits || (this.#event !== undefined && "error" in this.#event)) this.#settle();
+	}
+
+	/** An event has failed: the name of what was thrown takes the place of that. */
+	fail(event: TracedEvent): void {
+		this.#items.replace((item) => {
+			if (item === event) return entryOf(event, this.scope);
+			return "wait" in item && item.setup === event ? waitOf(item, this.#event?.endedAt) : item;
+		});
 	}
 
 	#settle(): ScopeRecord {
@@ -158,6 +175,12 @@ export class Recording {
 		this.#event = undefined;
 		this.#items = new Chain();
 		return this.#settled;
+	}
+
+	/** Adds what waits for a setup that another scope has asked for. */
+	addWait(wait: Waiting): void {
+		this.hasWaits = true;
+		this.add(wait);
 	}
 
 	add(item: Item): void {
@@ -181,20 +204,21 @@ export class Recording {
 
 	/** Whether it tells of the setup of `instance` already. */
 	has(instance: InstanceInfo): boolean {
-		return this.#items.some((each) =>
-			"wait" in each
-				? each.wait.instance === instance
-				: isSetup(each) && each.instance === instance,
-		);
+		return this.#items.some((each) => {
+			if ("wait" in each) return each.wait.instance === instance;
+			if ("asker" in each) return each.id === instance.id && each.kind !== "release";
+			return isSetup(each) && each.instance === instance;
+		});
 	}
 
 	mark(event: MarkEvent): void {
 		if (this.#marks.length >= mostMarks) return;
-		this.#marks.push(new Mark(event));
+		this.#marks.push(keptOf(event));
 		this.#amend();
 	}
 
 	report(error: unknown): void {
+		this.#reported ??= [];
 		if (this.#reported.length >= mostMarks) return;
 		this.#reported.push(nameOf(error));
 		this.#amend();
@@ -206,7 +230,7 @@ export class Recording {
 			this.#settled = {
 				...this.#settled,
 				marks: this.#describeMarks(),
-				reported: [...this.#reported],
+				reported: [...(this.#reported ?? [])],
 			};
 	}
 
@@ -216,7 +240,11 @@ export class Recording {
 	}
 
 	#describeMarks(): Mark[] {
-		return [...this.#marks].map((mark) => ({ ...mark, name: shorten(mark.name) }));
+		return Array.from(this.#marks, ({ name, at, detail }) => ({
+			name: shorten(name),
+			at,
+			status: detail as number | undefined, // keptOf() leaves out any other
+		}));
 	}
 
 	#describe(): ScopeRecord {
@@ -228,16 +256,17 @@ export class Recording {
 			name: shorten(name),
 			lifetime: lifetime === undefined ? undefined : shorten(lifetime),
 			parent: parent && { id: parent.id, name: shorten(parent.name) },
-			startedAt: this.#startedAt,
+			startedAt: event?.startedAt ?? (this.#startedAt as number), // it has either
 			endedAt: event?.endedAt,
 			outcome: event?.outcome,
 			error: event && errorOf(event),
 			older: event === undefined,
 			marks: this.#describeMarks(),
-			entries: [...this.#items].map((each) =>
-				"wait" in each ? waitOf(each, event?.endedAt) : entryOf(each, scope),
-			),
-			reported: [...this.#reported],
+			entries: Array.from(this.#items, (each) => {
+				if ("wait" in each) return waitOf(each, event?.endedAt);
+				return "asker" in each ? each : entryOf(each, scope);
+			}),
+			reported: [...(this.#reported ?? [])],
 			missing: this.#missing,
 		};
 	}

@@ -59,7 +59,7 @@ describe.skipIf(!onNode || noChromium !== "")(`the page, in Chromium${noChromium
 		await shop.get("/orders");
 		const page = await show(shop);
 		await select(page, "GET /orders");
-		await sees(page, /^Took .+ ms, (?:most of it|the longest part) the setup of Pool: /);
+		await sees(page, /^Took .+ m?s, (?:most of it|the longest part) the setup of Pool: /);
 		const cells = await page.locator("#entries tr").allInnerTexts();
 		expect(cells.map((text) => text.split(/\t/).filter((each) => !/\d m?s$/.test(each)))).toEqual([
 			["Tx", "handler", "released: success", "Connection"],
@@ -147,7 +147,8 @@ describe.skipIf(!onNode || noChromium !== "")(`the page, in Chromium${noChromium
 		await select(page, "GET /conflict");
 		await sees(page, /^The release of FailingTx failed: ConflictError\.$/);
 		expect(await page.locator("#chart .bar.error").innerText()).toBe("✕");
-		await page.locator("#rows tr", { hasText: "GET /conflict" }).getByText("failure").waitFor();
+		await page.locator("#rows tr", { hasText: "GET /conflict" }).getByText("500 failure").waitFor();
+		await page.locator("#about").getByText("answered with 500").waitFor();
 		expect(await page.content()).not.toContain(secret);
 	});
 
@@ -213,7 +214,7 @@ describe.skipIf(!onNode || noChromium !== "")(`the page, in Chromium${noChromium
 		await shop.get("/conflict");
 		const page = await show(shop);
 		const names = () => page.locator("#rows button").allInnerTexts();
-		expect(await names()).toEqual(["GET /conflict", "GET /orders", "shop"]);
+		expect(await names()).toEqual(["GET /conflict", "GET /orders"]);
 		await page.getByLabel("Name").fill("failingtx");
 		expect(await names()).toEqual(["GET /conflict"]);
 		await page.getByLabel("Name").fill("get /");
@@ -222,11 +223,48 @@ describe.skipIf(!onNode || noChromium !== "")(`the page, in Chromium${noChromium
 		await page.getByLabel("Outcome").selectOption("error");
 		expect(await names()).toEqual(["GET /conflict"]);
 		expect(await page.locator("#count").innerText()).toBe("1 of 3 scopes.");
-		await page.getByLabel("Outcome").selectOption("");
+	});
+
+	it("puts the longest first, without what lives as long as the app unless it is asked for", {
+		timeout: 30_000,
+	}, async () => {
+		const shop = await start();
+		await using job = openScope({ name: "job", lifetime: "process" });
+		await shop.get("/orders");
+		await shop.get("/conflict");
+		const page = await show(shop);
+		const names = () => page.locator("#rows button").allInnerTexts();
+		expect(await names()).toEqual(["GET /conflict", "GET /orders"]);
+		expect(await page.locator("#count").innerText()).toBe("2 of 4 scopes.");
 		await page.getByLabel("First").selectOption("the longest");
 		expect(await names()).toEqual(["GET /orders", "GET /conflict"]);
-		await page.getByLabel("First").selectOption("the latest");
-		expect(await names()).toEqual(["GET /conflict", "GET /orders"]);
+		await page.getByLabel("app and process scopes, too").check();
+		expect(await names()).toEqual(["shop", "job", "GET /orders", "GET /conflict"]);
+		await job.disposeAsync();
+		await page.getByLabel("app and process scopes, too").uncheck();
+		expect(await names()).toEqual(["GET /orders", "GET /conflict"]);
+	});
+
+	it("begins with what took longest, and stays with what is selected", {
+		timeout: 30_000,
+	}, async () => {
+		const shop = await start();
+		const page = await show(shop);
+		expect(await page.locator("#name").innerText()).toBe("No scope selected");
+		const waiting = shop.get("/mail");
+		await page.getByRole("region", { name: "GET /mail" }).waitFor();
+		shop.mail.open("");
+		await waiting;
+		await page.reload();
+		await page.getByRole("region", { name: "GET /mail" }).waitFor();
+		await shop.get("/orders"); // waits for the pool
+		await shop.get("/conflict");
+		await page.locator("#rows tr", { hasText: "GET /conflict" }).waitFor();
+		expect(await page.locator("#rows [aria-current=true]").allInnerTexts()).toEqual(["GET /mail"]);
+		await select(page, "GET /conflict");
+		await shop.get("/audited");
+		await page.locator("#rows tr", { hasText: "GET /audited" }).waitFor();
+		expect(await page.locator("#name").innerText()).toBe("GET /conflict");
 	});
 
 	it("is worked by keyboard, also while it updates", { timeout: 30_000 }, async () => {
@@ -237,20 +275,27 @@ describe.skipIf(!onNode || noChromium !== "")(`the page, in Chromium${noChromium
 		const focused = () => page.locator(":focus").textContent();
 		await page.getByLabel("First").focus();
 		await page.keyboard.press("Tab");
+		await page.keyboard.press("Tab");
+		expect(await focused()).toBe("GET /orders"); // what is selected
+		await page.keyboard.press("ArrowUp");
 		expect(await focused()).toBe("GET /conflict");
 		await page.keyboard.press("ArrowDown");
 		expect(await focused()).toBe("GET /orders");
 		expect(await page.locator("#name").innerText()).toBe("GET /orders");
 		expect(await page.locator("#rows [aria-current=true]").count()).toBe(1);
 		await shop.get("/orders");
-		await expect.poll(() => page.locator("#rows tr").count()).toBe(4);
+		await expect.poll(() => page.locator("#rows tr").count()).toBe(3);
 		expect(await focused()).toBe("GET /orders");
+		const isAt = (end: "first" | "last") =>
+			page.locator(`#rows tr:${end}-child :focus`).isVisible();
+		expect([await isAt("first"), await isAt("last")]).toEqual([false, true]);
 		await page.keyboard.press("Home");
+		expect([await isAt("first"), await isAt("last")]).toEqual([true, false]);
 		await page.keyboard.press("End");
-		expect(await focused()).toBe("shop");
+		expect([await isAt("first"), await isAt("last")]).toEqual([false, true]);
 		// one stop for the whole list
 		await page.keyboard.press("Shift+Tab");
-		expect(await page.locator(":focus").getAttribute("id")).toBe("order");
+		expect(await page.locator(":focus").getAttribute("id")).toBe("lasting");
 	});
 
 	it("names what it shows for who doesn't see it", { timeout: 30_000 }, async () => {
@@ -288,7 +333,7 @@ describe.skipIf(!onNode || noChromium !== "")(`the page, in Chromium${noChromium
 		await page.getByRole("button", { name: "Pause" }).click();
 		await page.getByText("Paused.").waitFor();
 		await shop.get("/orders");
-		expect(await page.locator("#rows button").allInnerTexts()).toEqual(["shop"]);
+		expect(await page.locator("#rows button").allInnerTexts()).toEqual([]);
 		await page.getByRole("button", { name: "Pause" }).click();
 		await page.locator("#rows").getByText("GET /orders").waitFor();
 	});

@@ -9,6 +9,7 @@ import { Database } from "./resources.ts";
 import { database, PRODUCTS } from "./schema.ts";
 import { openShop, type Shop, servers } from "./shops.ts";
 import { rows } from "./timeline.ts";
+import { makeTrouble } from "./trouble.ts";
 
 const WIDTH = 36;
 const INTERRUPTED = "Interrupted.";
@@ -85,19 +86,26 @@ function verdict(proof: Proof | undefined): string {
 	return found === expected ? `ok  ${found}` : styleText("red", `NO  ${found}, not ${expected}`);
 }
 
-/** Serves the inspector's page until somebody interrupts, with `npm run demo -- --inspect`. */
-const inspector = process.argv.includes("--inspect") ? openInspector() : undefined;
+/** Serves the inspector's page, and gives it something to show, until somebody interrupts: `npm run demo -- --inspect`. */
+const inspector = process.argv.includes("--inspect")
+	? openInspector({ limit: 2 * ORDERS })
+	: undefined;
 
-async function serveInspector(signal: AbortSignal): Promise<void> {
+async function serveInspector(shops: readonly Shop[], signal: AbortSignal): Promise<void> {
 	if (inspector === undefined) return;
 	const server = createServer(inspector.listener).listen(0, "127.0.0.1");
 	await once(server, "listening");
 	const { port } = server.address() as AddressInfo; // it listens on TCP
-	console.log(`\nThe inspector is at http://localhost:${port}/ until you press Ctrl+C.`);
-	if (!signal.aborted) await once(signal, "abort");
-	inspector[Symbol.dispose]();
-	server.close();
-	server.closeAllConnections();
+	console.log(
+		`\nThe inspector is at http://localhost:${port}/ until you press Ctrl+C. Find out what is slow, and why.`,
+	);
+	try {
+		await makeTrouble(shops, signal);
+	} finally {
+		inspector[Symbol.dispose]();
+		server.close();
+		server.closeAllConnections();
+	}
 }
 
 async function main(): Promise<boolean> {
@@ -112,7 +120,7 @@ async function main(): Promise<boolean> {
 		}
 		for (const [title, run] of Object.entries(scenarios)) await play(title, run, shops);
 		const ok = await check(shops);
-		await serveInspector(scope.signal);
+		await serveInspector(shops, scope.signal);
 		return ok;
 	});
 }

@@ -62,7 +62,8 @@ export function koaShop(app: Scope): Server {
 
 	shop.on("error", (error, { res }: Koa.Context) => {
 		// Koa 3 reports each client that leaves in mid-stream
-		if (!res.destroyed || res.writableFinished) console.error(error);
+		const hasLeft = !res.writableFinished && (res.destroyed || res.socket?.destroyed !== false);
+		if (!hasLeft) console.error(error);
 	});
 	return createServer(shop.callback());
 }

@@ -21,6 +21,7 @@ export function database(shop: string): Resource<pg.PoolConfig> {
 	});
 }
 
+/** More than a socket's buffers hold, if all are exported. */
 export const PRODUCTS = 10_000;
 
 // an order for an unknown product is refused by the COMMIT, not by the INSERT
@@ -40,7 +41,7 @@ const TABLES = `
 		outcome text NOT NULL
 	);
 	INSERT INTO products
-		SELECT n, 'Product ' || n || ', ' || repeat(md5(n::text), 5) FROM generate_series(1, ${PRODUCTS}) n;
+		SELECT n, 'Product ' || n || ', ' || repeat(md5(n::text), 20) FROM generate_series(1, ${PRODUCTS}) n;
 `;
 
 async function execute(connectionString: string, sql: string): Promise<void> {

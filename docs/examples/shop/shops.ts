@@ -20,6 +20,7 @@ export const servers: Readonly<Record<string, (app: Scope) => Server>> = {
 /** A server that runs, and what it takes to drive it and to look into it. */
 export interface Shop extends AsyncDisposable {
 	readonly name: string;
+	readonly url: string;
 	readonly app: Scope;
 	readonly timeline: Timeline;
 	/** The status of each answer, by request. */
@@ -53,15 +54,17 @@ export async function openShop(
 	timeline.observe(server);
 	await once(server.listen(0, "127.0.0.1"), "listening");
 	const { port } = server.address() as AddressInfo; // it listens on TCP
+	const url = `http://127.0.0.1:${port}`;
 
 	return {
 		name,
+		url,
 		app,
 		timeline,
 		answers,
 		reported,
 		async send(id, path, body, signal) {
-			const response = await fetch(`http://127.0.0.1:${port}${path}`, {
+			const response = await fetch(url + path, {
 				method: body ? "POST" : "GET",
 				headers: { "x-request-id": id, "x-user": id, "content-type": "application/json" },
 				body: body ? JSON.stringify(body) : null,
