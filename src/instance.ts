@@ -1,11 +1,9 @@
+import { clock } from "./clock.ts";
 import { type KnownInstance, publishAcquired } from "./events.ts";
 import type { Linked } from "./list.ts";
 import type { Owner } from "./owner.ts";
 import type { Departure } from "./release-early.ts";
 import type { Definition, Replacement } from "./resource.ts";
-
-/** To look up a global takes a quarter as long as to read the clock. */
-const clock = performance;
 
 /** Anything that a scope releases. */
 export type Entry = Instance | Callback;

@@ -1,3 +1,4 @@
+import { clock } from "./clock.ts";
 import { Instance } from "./instance.ts";
 import { traceOf } from "./leaks.ts";
 import type { Outcome } from "./outcome.ts";
@@ -81,7 +82,7 @@ function describe(instance: Instance): ResourceSnapshot {
 	return {
 		name: instance.definition.name,
 		state: instance.state as ResourceSnapshot["state"], // the others are over
-		age: performance.now() - instance.startedAt,
+		age: clock.now() - instance.startedAt,
 		dependencies: namesOf(dependencies),
 		waitsFor: namesOf(dependencies.filter(isAwaited)),
 	};
