@@ -517,7 +517,7 @@ function waits(scope: Scope): ScopeError {
 	}
 	if (what.length === 0) what.push(running > 0 ? "a task" : "a callback");
 	return new ScopeError(
-		`The response has waited ${patience / 1000} s for its scope "${scope.name}" to close, which waits for ${what.join(", ")}. If that waits for the response in turn, as for its "finish", both wait until the client goes: don't await the response in a scope, task or setup of the handler's.`,
+		`The response has waited ${patience / 1000} s for its scope "${scope.name}" to close, which waits for ${what.join(", ")}. If that waits for the response in turn, neither ends: take what the body is read from, like a cursor's transaction, by use(…, { lifetime: "request" }), and don't await the response in a scope, task or setup of the handler's.`,
 		{ scope: scope.name },
 	);
 }

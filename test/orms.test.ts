@@ -106,6 +106,21 @@ describe.each(Object.entries(repositories))("a transaction of %s", (_name, Order
 		expect(await customers()).toEqual([]);
 	});
 
+	it("is nothing that a handler can still write with when it has answered", async () => {
+		let late: () => Promise<unknown> = async () => undefined;
+		shop.post(
+			"/",
+			handler({ orders: Orders }, async ({ orders }, c) => {
+				await orders.place("ada", 1);
+				late = () => orders.place("bob", 2);
+				return c.text("thanks", 201);
+			}),
+		);
+		expect(await (await shop.request("/", { method: "POST" })).text()).toBe("thanks");
+		expect(await rejection(late())).toBeInstanceOf(Error);
+		expect(await customers()).toEqual(["ada"]);
+	});
+
 	it("answers with the error of a COMMIT that fails", async () => {
 		shop.post(
 			"/",

@@ -36,8 +36,14 @@ export const Tx = resource(
 	{ connection: Connection },
 	async function* Tx({ connection }) {
 		await connection.query("BEGIN");
+		// a statement that comes when this is over, on a connection that may be another's, is an error
+		const { proxy: tx, revoke } = Proxy.revocable(connection, {});
 		try {
-			yield connection;
+			try {
+				yield tx;
+			} finally {
+				revoke();
+			}
 			const { command } = await connection.query("COMMIT");
 			if (command !== "COMMIT") throw new Error("A failed statement had ended the transaction");
 		} catch (error) {
