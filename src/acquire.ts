@@ -148,15 +148,7 @@ function depend(requester: Instance, target: Instance): void {
 function begin(instance: Instance, origin: Owner): void {
 	const event = acquireTrace.hasSubscribers ? acquireEvent(instance, origin) : undefined;
 	const setup = event === undefined ? start : () => acquireTrace.run(event, () => start(instance));
-	const { owner, startedAt } = instance;
-	const { clock } = owner;
-	const isNested = clock.at !== undefined;
-	clock.at ??= startedAt;
-	try {
-		owner.enterContext(instance, setup, instance);
-	} finally {
-		if (!isNested) clock.at = undefined;
-	}
+	instance.owner.enterContext(instance, setup, instance);
 }
 
 function start(instance: Instance): void {

@@ -1,4 +1,3 @@
-import { clock } from "./clock.ts";
 import type { Instance } from "./instance.ts";
 import type { Outcome } from "./outcome.ts";
 import type { Owner } from "./owner.ts";
@@ -165,7 +164,7 @@ class Trace<E extends TracedEvent> {
 	}
 
 	/** It has ended, at `at`: publishes `error`, if there was one, `asyncStart` and `asyncEnd`. */
-	finish(event: E, at: number = clock.now()): void {
+	finish(event: E, at: number = performance.now()): void {
 		const { asyncStart, asyncEnd, error } = this.#channels as TracingChannel; // somebody listened
 		event.endedAt = at;
 		if ("error" in event) error.publish(event);
@@ -297,7 +296,7 @@ class Traced implements TracedEvent {
 	around?: NonNullable<TracedEvent["around"]>;
 	declare error?: unknown;
 
-	constructor(owner: Owner, startedAt: number = clock.now()) {
+	constructor(owner: Owner, startedAt: number = performance.now()) {
 		this.scope = scopeInfo(owner);
 		this.startedAt = startedAt;
 	}
@@ -348,7 +347,7 @@ export class TracedTask extends Traced implements TaskEvent {
 class Mark implements MarkEvent {
 	readonly scope: ScopeInfo;
 	readonly name: string;
-	readonly at: number = clock.now();
+	readonly at: number = performance.now();
 	readonly detail: unknown;
 
 	constructor(owner: Owner, name: string, detail: unknown) {
@@ -400,7 +399,7 @@ export function publishWait(
 	const info = instanceInfo(instance);
 	const event: WaitEvent = {
 		scope: scopeInfo(origin),
-		at: clock.now(),
+		at: performance.now(),
 		instance: info,
 		setup: Known.eventOf(info),
 		requester: requester && instanceInfo(requester),

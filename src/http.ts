@@ -105,8 +105,6 @@ export class Exchange {
 	readonly #abortGrace: number;
 	/** The async context in which the request began. */
 	readonly #outside = new AsyncResource("yieldscope.request");
-	/** The one in which the handlers run, once they do. */
-	#inside: AsyncResource | undefined;
 	/** What the request scope stays open for, when the handlers are done. */
 	#bodies: Promise<unknown>[] | undefined;
 	/** How many handlers run. */
@@ -170,22 +168,13 @@ export class Exchange {
 
 	/** Runs `fn` with the handler's scope ambient. */
 	run<R>(fn: () => R): R {
-		// adapters don't go on without one
-		return (this.handler as Scope).run(() => {
-			this.#inside ??= new AsyncResource("yieldscope.request");
-			return fn();
-		});
+		return (this.handler as Scope).run(fn); // adapters don't go on without one
 	}
 
-	/** {@link Exchange.run}, unless that scope is ambient already. */
+	/** {@link Exchange.run}, unless that scope is ambient already, which is cheaper. */
 	restore<R>(fn: () => R): R {
-		const ambient = tryCurrentScope();
 		const scope = this.handler?.disposed ? this.request : this.handler;
-		if (scope !== undefined && ambient === scope) return fn();
-		// a socket, as a rule, which knows nothing of the request: the context of old costs a fourth of a new one
-		const isLost = ambient === undefined || ambient === this.request?.parent;
-		if (isLost && this.#inside !== undefined) return this.#inside.runInAsyncScope(fn);
-		return this.run(fn);
+		return scope !== undefined && tryCurrentScope() === scope ? fn() : this.run(fn);
 	}
 
 	/** Runs a handler, which the release after an abort waits for. */

@@ -1,4 +1,3 @@
-import { clock } from "./clock.ts";
 import { type KnownInstance, publishAcquired } from "./events.ts";
 import type { Linked } from "./list.ts";
 import type { Owner } from "./owner.ts";
@@ -75,7 +74,7 @@ export class Instance implements Linked {
 	departure: Departure | undefined;
 	/** While an order is made: how many of its dependents are still to be released. */
 	dependents = 0;
-	readonly startedAt: number;
+	readonly startedAt: number = performance.now();
 	/** What listeners know it by. */
 	info: KnownInstance | undefined;
 	#promise: Promise<unknown> | undefined;
@@ -93,7 +92,6 @@ export class Instance implements Linked {
 		this.owner = owner;
 		this.definition = definition;
 		this.sequence = owner.nextSequence();
-		this.startedAt = owner.clock.at ?? clock.now();
 		this.creator = creator;
 		this.binding = binding;
 		this.depth = creator === undefined ? 0 : creator.depth + 1;

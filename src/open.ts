@@ -28,7 +28,7 @@ export function openOwner(
 	if (parent !== undefined && task !== undefined && isWithin(task.owner, parent)) owner.task = task;
 	// what a setup opens and doesn't close goes right after its instance
 	if (owner.opener !== undefined && owner.opener.owner === parent) {
-		const dispose = () => ("dispose" in scope ? scope.dispose() : scope.disposeAsync());
+		const dispose = () => (sync ? (scope as SyncScope).dispose() : (scope as Scope).disposeAsync());
 		parent.register(dispose, owner.opener);
 	}
 	return owner;

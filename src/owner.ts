@@ -15,14 +15,6 @@ import type { SyncScope, SyncScopeOptions } from "./sync-scope.ts";
 /** Receives the errors that can't reach a caller. */
 export type ErrorReporter = (error: unknown) => void;
 
-/** What the scopes that one root encloses have in common. */
-interface Clock {
-	/** Counts uses. */
-	now: number;
-	/** When the setup began that is being called: those that it starts in turn are spared a reading, a fiftieth of their time. */
-	at: number | undefined;
-}
-
 /**
  * A scope as the engine sees it.
  *
@@ -86,7 +78,8 @@ export class Owner implements Linked {
 	onFinish: (() => void) | undefined;
 	#idle: (() => void) | undefined;
 	#shared: Shared | undefined;
-	clock: Clock;
+	/** Counts uses, for all scopes that one root encloses. */
+	clock: { now: number };
 	#controller: AbortController | undefined;
 	#waiters: Set<(aborted: Owner) => void> | undefined;
 	#context: AsyncResource | undefined = new AsyncResource("yieldscope");
@@ -99,7 +92,7 @@ export class Owner implements Linked {
 		parent: Owner | undefined,
 		options: OwnerOptions,
 	) {
-		this.clock = parent?.clock ?? { now: 0, at: undefined };
+		this.clock = parent?.clock ?? { now: 0 };
 		this.scope = scope;
 		this.sync = sync;
 		this.lifetime = options.lifetime;

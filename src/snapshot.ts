@@ -1,4 +1,3 @@
-import { clock } from "./clock.ts";
 import { Instance } from "./instance.ts";
 import { traceOf } from "./leaks.ts";
 import type { Outcome } from "./outcome.ts";
@@ -82,7 +81,7 @@ function describe(instance: Instance): ResourceSnapshot {
 	return {
 		name: instance.definition.name,
 		state: instance.state as ResourceSnapshot["state"], // the others are over
-		age: clock.now() - instance.startedAt,
+		age: performance.now() - instance.startedAt,
 		dependencies: namesOf(dependencies),
 		waitsFor: namesOf(dependencies.filter(isAwaited)),
 	};

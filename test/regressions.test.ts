@@ -7,7 +7,7 @@ import {
 	provide,
 	type Resource,
 	resource,
-	type Scope,
+	Scope,
 	ScopeError,
 	scoped,
 	use,
@@ -442,5 +442,23 @@ describe("found by the property tests", () => {
 		void scope.spawn(() => setTimeout(60_000, undefined, { signal: scope.signal }));
 		scope.abort(reason);
 		expectSuppressed(await rejection(scope.disposeAsync()), own, reason);
+	});
+
+	it("closes a scope of a class of one's own, which has a dispose() for something else", async () => {
+		const log: string[] = [];
+		class Unit extends Scope {
+			dispose(): void {
+				log.push("its own");
+			}
+		}
+		const Held = logged(log, "held");
+		const Outer = resource(async function* ({ scope }) {
+			const unit = new Unit({ parent: scope });
+			await unit.use(Held);
+			unit.complete();
+			yield unit;
+		});
+		await withScope(() => use(Outer));
+		expect(log).toEqual(["+held", "-held:success"]);
 	});
 });

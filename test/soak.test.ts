@@ -5,7 +5,7 @@ import { database } from "../docs/examples/shop/schema.ts";
 import { fatesOf, openBooks, readBooks, sessionsOf } from "./soak/ledger.ts";
 import { plainOrder, plan, type Visit } from "./soak/plan.ts";
 import type { Answer } from "./soak/send.ts";
-import { type Evidence, judge, type Marks, NOISE, type State } from "./soak/verdict.ts";
+import { type Evidence, judge, type Marks, NOISE, STALLED, type State } from "./soak/verdict.ts";
 
 const suite = openScope({ name: "suite", lifetime: "process" });
 let config: pg.PoolConfig;
@@ -215,12 +215,18 @@ describe("what the soak finds, in a real ledger", () => {
 	});
 
 	it("errors, exits and refusals that no fault explains", async () => {
+		const stalled = new Array(STALLED).fill(503);
+		expect(await found({ plain: [201, ...stalled] })).toEqual({});
 		expect(
-			await found({ strays: ["stray TypeError"], exits: ["SIGTERM: code 1"], plain: [201, 503] }),
+			await found({
+				strays: ["stray TypeError"],
+				exits: ["SIGTERM: code 1"],
+				plain: [201, ...stalled, 500],
+			}),
 		).toEqual({
 			"unhandled rejections, and errors that no fault explains": ["stray TypeError"],
 			"servers that ended otherwise than told": ["SIGTERM: code 1"],
-			"orders without a fault that weren't answered with 201": ["503"],
+			"orders without a fault that weren't answered with 201": [...stalled, 500].map(String),
 		});
 	});
 });

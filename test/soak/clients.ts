@@ -7,8 +7,6 @@ const CLIENTS = 24;
 /** What all of them send in a second, should the machine be quicker than anybody's. */
 const LIMIT = 1_000;
 const PLAIN_ORDERS = 100;
-/** How often a plain order is tried: a machine that stands still for a moment is a timeout to the server. */
-const TRIES = 3;
 
 /** Clients of one server, and what they have seen of it. */
 export class Clients {
@@ -38,23 +36,15 @@ export class Clients {
 		await Promise.all(this.#plans.map(go));
 	}
 
-	/** Places orders that nothing is done to, as many at a time as there are connections; gives their last statuses. */
+	/** Places orders that nothing is done to, as many at a time as there are connections; gives their statuses. */
 	async placePlain(connections: number): Promise<(number | undefined)[]> {
 		const statuses: (number | undefined)[] = [];
 		for (let placed = 0; placed < PLAIN_ORDERS; placed += connections) {
-			const orders = Array.from({ length: connections }, (_, i) => this.#placePlain(placed + i));
-			statuses.push(...(await Promise.all(orders)));
+			const orders = Array.from({ length: connections }, (_, i) => plainOrder(1e9 + placed + i));
+			const answers = orders.map((order) => this.#visit(order, Number(this.#server.port)));
+			for (const { status } of await Promise.all(answers)) statuses.push(status);
 		}
 		return statuses;
-	}
-
-	async #placePlain(number: number): Promise<number | undefined> {
-		let status: number | undefined;
-		for (let tries = 0; tries < TRIES && status !== 201; tries++) {
-			const order = plainOrder(1e9 + TRIES * number + tries);
-			({ status } = await this.#visit(order, Number(this.#server.port)));
-		}
-		return status;
 	}
 
 	/** Closes the connections that are kept alive. */
