@@ -207,16 +207,58 @@ export interface PathParams {
 }
 
 /**
- * Makes a route handler: injects `dependencies`, and tells the resources of its errors before Express.
+ * Makes a route handler of `fn`: acquires the `dependencies`, which come first among its arguments, and tells the resources of its
+ * errors before Express.
  *
- * Without a function it is a guard, for what its resources do: `router.use(handler({ admin: Admin }))`. The types are
- * those that the route would give a bare handler, its path params too, from TypeScript 6 on; before, annotate those:
- * `(dependencies, req: Request<{ id: string }>, res) => ...`.
+ * The types are those that the route would give a bare handler, its path params too, from TypeScript 6 on; before, annotate
+ * those: `(dependencies, req: Request<{ id: string }>, res) => ...`.
  *
  * @throws {@link index.InvalidArgumentError} At once, if an argument is of the wrong kind.
  * @throws {@link index.NoScopeError} To Express, if {@link requestScope} isn't mounted before it.
+ *
+ * @example A failure that the transaction hears of first
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { once } from "node:events";
+ * import type { AddressInfo } from "node:net";
+ * import express, { type ErrorRequestHandler } from "express";
+ * import { resource } from "yieldscope";
+ * import { handler, releaseErrors, requestScope } from "yieldscope/express";
+ *
+ * const log: string[] = [];
+ * const Tx = resource(
+ * 	async function* Tx() {
+ * 		try {
+ * 			yield { insert: (row: string) => log.push(`insert ${row}`) };
+ * 			log.push("commit");
+ * 		} catch (error) {
+ * 			log.push("rollback");
+ * 			throw error;
+ * 		}
+ * 	},
+ * 	{ lifetime: "handler" },
+ * );
+ * const onError: ErrorRequestHandler = (error, _req, res, _next) => {
+ * 	res.status(409).send(error.message);
+ * };
+ *
+ * const app = express();
+ * app.use(requestScope());
+ * app.post("/orders/:id", handler({ tx: Tx }, ({ tx }, req) => {
+ * 	tx.insert(req.params.id);
+ * 	throw new Error("sold out");
+ * }));
+ * app.use(releaseErrors(), onError);
+ *
+ * const server = app.listen(0, "127.0.0.1");
+ * await once(server, "listening");
+ * const { port } = server.address() as AddressInfo;
+ * const response = await fetch(`http://127.0.0.1:${port}/orders/7`, { method: "POST" });
+ * assert.equal(await response.text(), "sold out");
+ * assert.deepEqual(log, ["insert 7", "rollback"]);
+ * server.close();
+ * ```
  */
-export function handler<H extends RequestHandler<never>>(fn: H): H;
 export function handler<const D extends Dependencies, P = PathParams, R = Uninferred>(
 	dependencies: D,
 	fn: Contextual<
@@ -224,6 +266,9 @@ export function handler<const D extends Dependencies, P = PathParams, R = Uninfe
 		R
 	>,
 ): RequestHandler<P>;
+/** Makes a route handler of `fn`, without dependencies: tells the resources that it uses of its errors before Express. */
+export function handler<H extends RequestHandler<never>>(fn: H): H;
+/** Makes a guard, for what its resources do: `router.use(handler({ admin: Admin }))`. */
 // of no request in particular, which would decide the path params of the handlers beside it
 export function handler(
 	dependencies: Dependencies,

@@ -358,17 +358,51 @@ function dropResponse(c: Context, before: Headers | undefined): void {
 }
 
 /**
- * Makes a route handler: injects `dependencies`, and tells the resources of its errors before Hono.
+ * Makes a route handler of `fn`: acquires the `dependencies`, which come first among its arguments, and tells the resources of its
+ * errors before Hono.
  *
- * Without a function it is a guard, for what its resources do: `app.use(handler({ admin: Admin }))`. The types are those
- * that the route would give a bare handler, for the app's environment, path params and the typed client, from TypeScript
- * 6 on; before, annotate them: `(dependencies, c: Context<AppEnv, "/orders/:id">) => ...`. Behind a validator in the same
- * call, TypeScript can't know yet what that validates: mount it with `app.use()`, or annotate the context's third parameter.
+ * The types are those that the route would give a bare handler, for the app's environment, path params and the typed client,
+ * from TypeScript 6 on; before, annotate them: `(dependencies, c: Context<AppEnv, "/orders/:id">) => ...`. Behind a validator
+ * in the same call, TypeScript can't know yet what that validates: mount it with `app.use()`, or annotate the context's third
+ * parameter.
  *
  * @throws {@link index.InvalidArgumentError} At once, if an argument is of the wrong kind.
- * @throws {@link index.NoScopeError} If {@link requestScope} isn't mounted before it.
+ * @throws {@link index.NoScopeError} When it is called, if {@link requestScope} isn't mounted before it.
+ *
+ * @example A failure that the transaction hears of first
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { Hono } from "hono";
+ * import { HTTPException } from "hono/http-exception";
+ * import { resource } from "yieldscope";
+ * import { handler, requestScope } from "yieldscope/hono";
+ *
+ * const log: string[] = [];
+ * const Tx = resource(
+ * 	async function* Tx() {
+ * 		try {
+ * 			yield { insert: (row: string) => log.push(`insert ${row}`) };
+ * 			log.push("commit");
+ * 		} catch (error) {
+ * 			log.push("rollback");
+ * 			throw error;
+ * 		}
+ * 	},
+ * 	{ lifetime: "handler" },
+ * );
+ *
+ * const app = new Hono();
+ * app.use(requestScope());
+ * app.post("/orders/:id", handler({ tx: Tx }, ({ tx }, c) => {
+ * 	tx.insert(c.req.param("id"));
+ * 	throw new HTTPException(409, { message: "sold out" });
+ * }));
+ *
+ * const response = await app.request("/orders/7", { method: "POST" });
+ * assert.equal(await response.text(), "sold out");
+ * assert.deepEqual(log, ["insert 7", "rollback"]);
+ * ```
  */
-export function handler<H extends Handler>(fn: H): H;
 export function handler<
 	const D extends Dependencies,
 	// biome-ignore lint/suspicious/noExplicitAny: Hono's own default
@@ -381,6 +415,9 @@ export function handler<
 	dependencies: D,
 	fn: Contextual<(dependencies: Values<D>, c: Context<E, P, I>, next: Next) => R, R>,
 ): Handler<E, P, I, NoInfer<R extends HandlerResponse<unknown> ? R : never>>;
+/** Makes a route handler of `fn`, without dependencies: tells the resources that it uses of its errors before Hono. */
+export function handler<H extends Handler>(fn: H): H;
+/** Makes a guard, for what its resources do: `app.use(handler({ admin: Admin }))`. */
 export function handler(dependencies: Dependencies): MiddlewareHandler;
 export function handler(...args: unknown[]): Handler {
 	const route = routeOf(args);

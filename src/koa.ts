@@ -237,17 +237,54 @@ function dropResponse(ctx: Context, held: HeldResponse | undefined): void {
 }
 
 /**
- * Makes a middleware: injects `dependencies`, and tells the resources of its errors before Koa.
+ * Makes a middleware of `fn`: acquires the `dependencies`, which come first among its arguments, and tells the resources of its
+ * errors before Koa.
  *
- * Without a function it is a guard, for what its resources do: `app.use(handler({ admin: Admin }))`. The types are those
- * that the app or router would give a bare middleware, from TypeScript 6 on; before, annotate the context.
+ * The types are those that the app or router would give a bare middleware, from TypeScript 6 on; before, annotate the
+ * context.
  *
  * @throws {@link index.InvalidArgumentError} At once, if an argument is of the wrong kind.
- * @throws {@link index.NoScopeError} If {@link requestScope} isn't mounted before it.
+ * @throws {@link index.NoScopeError} When it is called, if {@link requestScope} isn't mounted before it.
+ *
+ * @example A failure that the transaction hears of first
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { once } from "node:events";
+ * import type { AddressInfo } from "node:net";
+ * import Koa from "koa";
+ * import { resource } from "yieldscope";
+ * import { handler, requestScope } from "yieldscope/koa";
+ *
+ * const log: string[] = [];
+ * const Tx = resource(
+ * 	async function* Tx() {
+ * 		try {
+ * 			yield { insert: (row: string) => log.push(`insert ${row}`) };
+ * 			log.push("commit");
+ * 		} catch (error) {
+ * 			log.push("rollback");
+ * 			throw error;
+ * 		}
+ * 	},
+ * 	{ lifetime: "handler" },
+ * );
+ *
+ * const app = new Koa();
+ * app.use(requestScope());
+ * app.use(handler({ tx: Tx }, ({ tx }, ctx) => {
+ * 	tx.insert(ctx.path);
+ * 	ctx.throw(409, "sold out");
+ * }));
+ *
+ * const server = app.listen(0, "127.0.0.1");
+ * await once(server, "listening");
+ * const { port } = server.address() as AddressInfo;
+ * const response = await fetch(`http://127.0.0.1:${port}/orders`, { method: "POST" });
+ * assert.equal(await response.text(), "sold out");
+ * assert.deepEqual(log, ["insert /orders", "rollback"]);
+ * server.close();
+ * ```
  */
-export function handler<S = DefaultState, C = DefaultContext>(
-	fn: (...args: Parameters<Middleware<S, C>>) => unknown,
-): Middleware<S, C>;
 export function handler<
 	const D extends Dependencies,
 	S = DefaultState,
@@ -257,6 +294,11 @@ export function handler<
 	dependencies: D,
 	fn: Contextual<(dependencies: Values<D>, ...args: Parameters<Middleware<S, C>>) => R, R>,
 ): Middleware<S, C>;
+/** Makes a middleware of `fn`, without dependencies: tells the resources that it uses of its errors before Koa. */
+export function handler<S = DefaultState, C = DefaultContext>(
+	fn: (...args: Parameters<Middleware<S, C>>) => unknown,
+): Middleware<S, C>;
+/** Makes a guard, for what its resources do: `app.use(handler({ admin: Admin }))`. */
 export function handler(dependencies: Dependencies): Middleware;
 export function handler(...args: unknown[]): Middleware {
 	const route = routeOf(args);

@@ -11,6 +11,7 @@ import type { AxeResults } from "axe-core";
 import axe from "axe-core";
 import type { Browser, BrowserContextOptions, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { keywords } from "../docs/site/keywords.ts";
 import { noChromium, openChromium } from "./chromium.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -22,6 +23,30 @@ const types: Readonly<Record<string, string>> = {
 	".svg": "image/svg+xml",
 };
 const phone = { viewport: { width: 390, height: 844 } };
+
+/** What readers look for, and what is to be among the first three results. */
+const searches = [
+	["openScopeSync", "yieldscope.openScopeSync"],
+	["Scope", "yieldscope.Scope"],
+	["handler", "yieldscope/express.handler"],
+	["after", "yieldscope.Scope.after"],
+	["RequestScopeOptions", "yieldscope/express.RequestScopeOptions"],
+	["install", "yieldscope"],
+	["mail after response", "How do I run work concurrently, or later?"],
+	["email", "How do I use resources in a job worker?"],
+	["error handler", "What happens when something fails?"],
+	["test", "How do I test this?"],
+	["rollback test", "How do I test this?"],
+	["mock", "How do I test this?"],
+	["connection leak", "What goes wrong?"],
+	["performance", "Benchmarks"],
+	["overhead", "Benchmarks"],
+	["logging", "How do I see what my resources do?"],
+	["MySQL", "How do I use Drizzle, Kysely or Prisma?"],
+	["gradually", "Coming from awilix?"],
+	["deadlock", "When is my transaction committed?"],
+	["graceful shutdown", "How do I shut down without losing a request?"],
+] as const;
 
 // TypeDoc makes the same of it on all of them
 const isNode24 =
@@ -78,6 +103,20 @@ describe.runIf(isNode24)("the site", { timeout: 60_000 }, () => {
 		expect(links).toContain("docs/examples/shop/resources.ts");
 		const isOurs = (file: string) => !file.includes("..") && !file.includes("node_modules");
 		expect(links.filter((file) => !isOurs(file) || !existsSync(join(root, file)))).toEqual([]);
+	});
+
+	it("has other words only for pages that there are", () => {
+		expect(Object.keys(keywords).filter((file) => !existsSync(join(root, file)))).toEqual([]);
+	});
+
+	it("names the code in headings, in anchors and in the page's menu", () => {
+		const html = readFileSync(
+			join(site, "documents/When_is_my_transaction_committed_.html"),
+			"utf8",
+		);
+		expect(html).toContain('<h2 id="by-hand-with-await-using"');
+		expect(html).toContain("By hand, with <code>await using</code>");
+		expect(html).toContain('href="#by-hand-with-await-using"><span>By hand, with await using<');
 	});
 
 	it("tells search engines of each page how it begins, and where all of them are", () => {
@@ -176,6 +215,46 @@ describe.runIf(isNode24)("the site", { timeout: 60_000 }, () => {
 			await page.close();
 		});
 
+		it("shows all names in its menu whole", async () => {
+			const page = await show("modules/index.html");
+			await page.locator(".site-menu details").first().waitFor();
+			const cut = await page.evaluate<string[]>(`(() => {
+				const menu = document.querySelector(".site-menu");
+				for (const each of menu.querySelectorAll("details")) each.open = true;
+				const { right } = menu.getBoundingClientRect();
+				const names = [...menu.querySelectorAll("a > span")];
+				if (names.length < 100) throw new Error("Only " + names.length + " names.");
+				return names.filter((name) => name.getBoundingClientRect().right > right)
+					.map((name) => name.textContent);
+			})()`);
+			expect(cut).toEqual([]);
+			await page.close();
+		});
+
+		it("shades the edge where a table is cut off, and no other", async () => {
+			const page = await show("documents/What_goes_wrong_.html", phone);
+			const table = page.locator(".tsd-typography table").first();
+			const box = await table.boundingBox();
+			if (box === null) throw new Error("There is no table.");
+			/** How light the page is at both edges of the table's head. */
+			const edges = async () => {
+				const strip = { y: box.y + 4, width: 1, height: 1 };
+				const at = (x: number) => page.screenshot({ clip: { ...strip, x } });
+				return [await at(box.x + 2), await at(box.x + box.width - 2)].map((png) =>
+					png.toString("base64"),
+				);
+			};
+			const scroll = (to: string) =>
+				page.evaluate(`document.querySelector("table").scrollLeft = ${to}`);
+			const [plain, shaded] = await edges();
+			expect(shaded).not.toBe(plain);
+			await scroll("1e5");
+			const [left, right] = await edges();
+			expect(left).not.toBe(plain);
+			expect(right).toBe(plain);
+			await page.close();
+		});
+
 		it("says on a phone's first screen what it is, and shows code", async () => {
 			const page = await show("index.html", phone);
 			const [code, links] = await page.evaluate<[number, number]>(`(() => {
@@ -188,18 +267,27 @@ describe.runIf(isNode24)("the site", { timeout: 60_000 }, () => {
 			await page.close();
 		});
 
-		it("finds functions by name, and guides by what they say", async () => {
+		it("finds functions by name, and guides by what readers call it", async () => {
 			const page = await show("index.html");
 			const results = page.locator("#tsd-search-results a");
 			const find = async (text: string) => {
-				await page.keyboard.press("/");
+				await page.evaluate('document.querySelector("#tsd-search-results").replaceChildren()');
 				await page.locator("#tsd-search-input").fill(text);
 				await results.first().waitFor();
 				return results.evaluateAll((all) => all.map((each) => each.textContent.trim()));
 			};
-			expect((await find("openScopeSync"))[0]).toBe("yieldscope.openScopeSync");
-			await page.keyboard.press("Escape");
-			await page.reload();
+			await page.keyboard.press("/");
+			const missed = [];
+			for (const [text, expected] of searches) {
+				const found = (await find(text)).slice(0, 3);
+				if (!found.includes(expected)) missed.push({ text, expected, found });
+			}
+			expect(missed).toEqual([]);
+
+			await find("install");
+			const start = new URL((await results.first().getAttribute("href")) ?? "", page.url());
+			expect(start.pathname).toBe("/index.html");
+
 			expect(await find("thenable")).toContain("What goes wrong?");
 			await results.getByText("What goes wrong?").click();
 			await page.getByRole("heading", { name: "What goes wrong?" }).waitFor();

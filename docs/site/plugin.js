@@ -1,17 +1,20 @@
 import { writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
-import { Comment, Converter, JSX, PageEvent, ReflectionKind, Renderer } from "typedoc";
+import { Comment, Converter, JSX, KindRouter, PageEvent, ReflectionKind, Renderer } from "typedoc";
+import { keywords } from "./keywords.ts";
 import { llms } from "./llms.ts";
 import { readOn } from "./read-on.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
+const fileOf = (page) => relative(root, page.project.files.getReflectionPath(page));
 const isImage = (file) => /\.(?:png|svg)$/.test(file);
 
 /**
  * A plugin for TypeDoc. Pages are called as they call themselves, grouped as in the README, and described to search engines
  * by how they begin; modules are called as they are imported, and links to files that are no pages lead to GitHub, where
- * they are shown: TypeDoc would copy them, and a browser take a `.ts` for a video.
+ * they are shown: TypeDoc would copy them, and a browser take a `.ts` for a video. The search knows the start page as well,
+ * other words for what is on a page, and thinks more of pages than of types.
  *
  * @param {import("typedoc").Application} app
  */
@@ -19,7 +22,7 @@ export function load(app) {
 	const groups = readOn();
 
 	app.converter.on(Converter.EVENT_CREATE_DOCUMENT, (_, page) => {
-		const file = relative(root, page.project.files.getReflectionPath(page));
+		const file = fileOf(page);
 		page.frontmatter.group = groups.find(({ pages }) =>
 			pages.some((each) => each.file === file),
 		).title;
@@ -54,6 +57,23 @@ export function load(app) {
 		}
 	});
 
+	app.renderer.defineRouter("site", Router);
+
+	app.renderer.on(Renderer.EVENT_PREPARE_INDEX, ({ searchResults, searchFields, ...index }) => {
+		const [{ project }] = searchResults;
+		index.searchFieldWeights.keywords = index.searchFieldWeights.name;
+		for (const [at, found] of searchResults.entries()) {
+			if (found.isDocument()) searchFields[at].keywords = keywords[fileOf(found)];
+			found.relevanceBoost = found.isDocument() ? 3 : isDetail(found) ? 0.1 : 1;
+		}
+		project.relevanceBoost = 3;
+		searchResults.push(project);
+		searchFields.push({
+			document: Comment.combineDisplayParts(project.readme),
+			keywords: keywords["README.md"],
+		});
+	});
+
 	app.renderer.on(PageEvent.END, (page) => {
 		const { model, project } = page;
 		const { summary } = model.signatures?.[0].comment ?? model.comment ?? {};
@@ -66,6 +86,24 @@ export function load(app) {
 	app.renderer.on(Renderer.EVENT_END, ({ outputDirectory }) => {
 		writeFileSync(join(outputDirectory, "llms.txt"), llms());
 	});
+}
+
+/** TypeDoc's own leads to a list of the modules, not to the start page. */
+class Router extends KindRouter {
+	buildPages(project) {
+		const pages = super.buildPages(project);
+		this.fullUrls.set(project, pages[0].url);
+		return pages;
+	}
+}
+
+/** Whether it is a type, part of one, a property such as each error has, or stands elsewhere already. */
+function isDetail(reflection) {
+	const { Interface, TypeAlias, Property, Reference } = ReflectionKind;
+	return (
+		reflection.kindOf(Interface | TypeAlias | Property | Reference) ||
+		reflection.parent?.kindOf(Interface)
+	);
 }
 
 /** The first paragraph of a page, without its markup, to stand in an attribute. */

@@ -5,6 +5,14 @@ const repository = "https://github.com/yieldscope/yieldscope";
 const path = (file) => fileURLToPath(new URL(`../../${file}`, import.meta.url));
 const groups = readOn();
 
+/** TypeDoc makes anchors and the page's menu only of what is text in a heading, and passes over its code. */
+function codeInHeadings({ tokens }) {
+	for (const heading of tokens.filter((_, index) => tokens[index - 1]?.type === "heading_open"))
+		for (const part of heading.children)
+			if (part.type === "code_inline")
+				part.children = [{ type: "text", content: part.content, children: null }];
+}
+
 /** @type {Partial<import("typedoc").TypeDocOptions>} */
 export default {
 	entryPoints: ["index", "express", "koa", "hono", "testing", "inspector", "opentelemetry"].map(
@@ -18,6 +26,7 @@ export default {
 		.map(path),
 	out: path("docs/api"),
 	plugin: [path("docs/site/plugin.js")],
+	router: "site",
 
 	name: "yieldscope",
 	hostedBaseUrl: "https://yieldscope.github.io/yieldscope/",
@@ -26,6 +35,7 @@ export default {
 	headings: { readme: false },
 	navigationLinks: { GitHub: repository, npm: "https://www.npmjs.com/package/yieldscope" },
 	searchInDocuments: true,
+	markdownItLoader: (parser) => parser.core.ruler.push("code_in_headings", codeInHeadings),
 	customFooterHtml: `MIT licensed. <a href="${repository}/issues">Questions and bugs</a>.`,
 	hideGenerator: true,
 	highlightLanguages: ["bash", "javascript", "json", "python", "typescript"],
