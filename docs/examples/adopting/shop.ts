@@ -15,7 +15,7 @@ import { handler, releaseErrors, requestScope } from "yieldscope/express";
 import { Pool, Tx } from "../transaction/transaction.ts";
 
 /** Sends a mail. */
-export const SendMail = token<(to: string, text: string) => Promise<void>>("SendMail");
+const SendMail = token<(to: string, text: string) => Promise<void>>("SendMail");
 
 /** The scope around all requests. What it is given stays yours, and isn't released with it. */
 export function openRoot(
