@@ -479,7 +479,7 @@ function renderOpen() {
 		const { activeElement } = document;
 		const focused = activeElement instanceof HTMLElement ? activeElement.dataset.open : undefined;
 		list.dataset.shape = shape;
-		list.replaceChildren(...roots.map((each) => openItem(each, open)));
+		list.replaceChildren(...inOrder(roots.map((each) => openItem(each, open))));
 		if (focused !== undefined) buttonIn(list, `[data-open="${focused}"]`)?.focus();
 	}
 	/** @type {NodeListOf<HTMLElement>} */
@@ -488,8 +488,18 @@ function renderOpen() {
 }
 
 /**
+ * An item of the list, and where it belongs among others: what others may wait for comes first.
+ *
+ * @typedef {{ item: HTMLElement; place: number }} Placed
+ */
+
+/** @param {Placed[]} placed */
+const inOrder = (placed) => placed.sort((a, b) => a.place - b.place).map(({ item }) => item);
+
+/**
  * @param {ScopeRecord} record
  * @param {ScopeRecord[]} open
+ * @returns {Placed}
  */
 function openItem(record, open) {
 	const { id, name, lifetime, startedAt, older } = record;
@@ -509,17 +519,19 @@ function openItem(record, open) {
 		.map((line) => {
 			const state = stateOf(line, record);
 			const latest = line.release ?? line.run;
-			const text = element("small", {
-				text: ` ${state} `,
-				className: latest?.endedAt === undefined ? "waiting" : "",
-			});
-			return element("li", {}, line.name, text, age(latest?.startedAt ?? line.startedAt));
+			const isWaiting = latest?.endedAt === undefined;
+			const className = isWaiting ? "waiting" : "";
+			const text = element("small", { text: ` ${state} `, className });
+			const since = age(latest?.startedAt ?? line.startedAt);
+			return { item: element("li", {}, line.name, text, since), place: isWaiting ? 0 : 3 };
 		});
 	const children = open
 		.filter(({ parent }) => parent?.id === id)
 		.map((each) => openItem(each, open));
-	if (inner.length + children.length > 0) item.append(element("ul", {}, ...inner, ...children));
-	return item;
+	const all = [...inner, ...children];
+	const isWaiting = all.some(({ place }) => place <= 1);
+	if (all.length > 0) item.append(element("ul", {}, ...inOrder(all)));
+	return { item, place: isWaiting ? 1 : isLasting(record) ? 4 : 2 };
 }
 
 /**
@@ -957,7 +969,7 @@ for (const id of ["query", "outcome", "order", "lasting"])
 	find(id).addEventListener("input", renderList);
 find("pause").addEventListener("click", () => {
 	view.isPaused = !view.isPaused;
-	find("pause").setAttribute("aria-pressed", String(view.isPaused));
+	find("pause").textContent = view.isPaused ? "Resume" : "Pause";
 	if (view.isPaused) {
 		source?.close();
 		say("Paused.");

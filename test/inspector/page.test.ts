@@ -140,6 +140,46 @@ describe.skipIf(!onNode || noChromium !== "")(`the page, in Chromium${noChromium
 		await page.locator("#rows tr", { hasText: "GET /audited" }).getByText("success").waitFor();
 	});
 
+	it.each([1280, 390])(
+		"puts what is waited for before what is only in use, %i pixels wide",
+		{
+			timeout: 30_000,
+		},
+		async (width) => {
+			const shop = await start();
+			await using jobs = openScope({ parent: shop.app, name: "jobs", lifetime: "process" });
+			await using quiet = openScope({ parent: shop.app, name: "quiet", lifetime: "request" });
+			for (let i = 0; i < 30; i++) {
+				await shop.app.use(resource(() => secret, { name: `Client ${i}`, lifetime: "app" }));
+				await jobs.use(resource(() => secret, { name: `Queue ${i}` }));
+			}
+			await shop.get("/audited");
+			const answer = shop.get("/mail");
+			const page = await show(shop, width);
+			const items = page.locator("#open > li > ul > li");
+			await expect.poll(() => items.count()).toBe(34);
+			const shown = await items.evaluateAll((all) =>
+				all.map((item) => (item.querySelector("button") ?? item.firstChild)?.textContent),
+			);
+			const clients = Array.from({ length: 30 }, (_, i) => `Client ${i}`);
+			expect(shown).toEqual(["GET /audited", "GET /mail", "quiet", ...clients, "jobs"]);
+			const mail = items.nth(1).locator("li");
+			await expect(mail.allInnerTexts()).resolves.toEqual([
+				expect.stringMatching(/^Mailer pending, waits for Smtp/),
+				expect.stringMatching(/^Smtp pending/),
+			]);
+			const cut = await page.locator("#open").boundingBox();
+			for (const each of await page.locator("#open .waiting").all()) {
+				const box = await each.boundingBox();
+				expect(box?.y).toBeGreaterThan(cut?.y ?? 0);
+				expect((box?.y ?? 0) + (box?.height ?? 0)).toBeLessThan((cut?.y ?? 0) + (cut?.height ?? 0));
+			}
+			shop.mail.open("");
+			await answer;
+			await quiet.disposeAsync();
+		},
+	);
+
 	it("shows a failing commit", { timeout: 30_000 }, async () => {
 		const shop = await start();
 		await shop.get("/conflict");
@@ -334,8 +374,9 @@ describe.skipIf(!onNode || noChromium !== "")(`the page, in Chromium${noChromium
 		await page.getByText("Paused.").waitFor();
 		await shop.get("/orders");
 		expect(await page.locator("#rows button").allInnerTexts()).toEqual([]);
-		await page.getByRole("button", { name: "Pause" }).click();
+		await page.getByRole("button", { name: "Resume" }).click();
 		await page.locator("#rows").getByText("GET /orders").waitFor();
+		await page.getByRole("button", { name: "Pause" }).waitFor();
 	});
 
 	it.each([
