@@ -564,13 +564,52 @@ function isLastingShown() {
 	return /** @type {HTMLInputElement} */ (find("lasting")).checked;
 }
 
+/**
+ * The scopes around one, from the inside out, as far as they are known.
+ *
+ * @param {ScopeRecord} record
+ */
+function enclosing({ parent }) {
+	const scopes = [];
+	for (let each = parent; each !== undefined; each = records.get(each.id)?.parent)
+		scopes.push(each);
+	return scopes;
+}
+
+/**
+ * The app's scope, or the outermost there is.
+ *
+ * @param {ScopeRecord} record
+ */
+function appOf(record) {
+	const scopes = enclosing(record);
+	return scopes.find(({ id }) => records.get(id)?.lifetime === "app") ?? scopes.at(-1);
+}
+
+/**
+ * What a scope is found by.
+ *
+ * @param {ScopeRecord} record
+ */
+function namesOf(record) {
+	const { name, entries, error, reported } = record;
+	return [
+		name,
+		...enclosing(record).map((each) => each.name),
+		...entries.flatMap((each) => [each.name, each.error ?? ""]),
+		error ?? "",
+		...reported,
+		String(statusOf(record) ?? ""),
+	];
+}
+
 /** @param {ScopeRecord} record */
 function matches(record) {
 	if (isLasting(record) && !isLastingShown()) return false;
 	const query = chosenIn("query").trim().toLowerCase();
 	const wanted = chosenIn("outcome");
-	const names = [record.name, ...record.entries.map(({ name }) => name)];
-	if (query !== "" && !names.some((name) => name.toLowerCase().includes(query))) return false;
+	if (query !== "" && !namesOf(record).some((name) => name.toLowerCase().includes(query)))
+		return false;
 	if (wanted === "error") return hasError(record);
 	return wanted === "" || outcomeOf(record) === wanted;
 }
@@ -581,6 +620,9 @@ function renderList() {
 	const shown = [...records.values()]
 		.filter(matches)
 		.sort((a, b) => (isByLength ? lengthOf(b) - lengthOf(a) : b.startedAt - a.startedAt));
+	const apps = new Set([...records.values()].map((each) => appOf(each)?.id));
+	apps.delete(undefined);
+	find("rows").classList.toggle("several", apps.size > 1);
 	const ids = new Set(shown.map(({ id }) => id));
 	for (const [id, row] of rows) {
 		if (ids.has(id)) continue;
@@ -610,8 +652,10 @@ function rowOf(id) {
 }
 
 /** @param {ScopeRecord} record */
-function makeRow({ id, name, lifetime }) {
-	const button = element("button", { type: "button", text: name, "data-id": String(id) });
+function makeRow(record) {
+	const { id, name, lifetime } = record;
+	const app = element("small", { text: appOf(record)?.name ?? "" });
+	const button = element("button", { type: "button", "data-id": String(id) }, name, " ", app);
 	if (lifetime !== undefined) button.title = `lifetime ${lifetime}`;
 	const row = element(
 		"tr",

@@ -255,14 +255,42 @@ describe.skipIf(!onNode || noChromium !== "")(`the page, in Chromium${noChromium
 		const page = await show(shop);
 		const names = () => page.locator("#rows button").allInnerTexts();
 		expect(await names()).toEqual(["GET /conflict", "GET /orders"]);
-		await page.getByLabel("Name").fill("failingtx");
+		await page.getByLabel("Name, status or error").fill("failingtx");
 		expect(await names()).toEqual(["GET /conflict"]);
-		await page.getByLabel("Name").fill("get /");
+		await page.getByLabel("Name, status or error").fill("get /");
 		await page.getByLabel("Outcome").selectOption("success");
 		expect(await names()).toEqual(["GET /orders"]);
 		await page.getByLabel("Outcome").selectOption("error");
 		expect(await names()).toEqual(["GET /conflict"]);
 		expect(await page.locator("#count").innerText()).toBe("1 of 3 scopes.");
+	});
+
+	it("finds by app, status and error, and tells several apps apart", {
+		timeout: 30_000,
+	}, async () => {
+		const shop = await start();
+		await shop.get("/orders");
+		await shop.get("/conflict");
+		const page = await show(shop);
+		const names = () => page.locator("#rows button").allInnerTexts();
+		expect(await names()).toEqual(["GET /conflict", "GET /orders"]);
+		await using other = openScope({ name: "Koa", lifetime: "app" });
+		const request = openScope({ parent: other, name: "GET /", lifetime: "request" });
+		await openScope({ parent: request, name: "POST /", lifetime: "request" }).disposeAsync();
+		await request.disposeAsync();
+		const inKoa = ["POST / Koa", "GET / Koa"];
+		await expect.poll(names).toEqual([...inKoa, "GET /conflict shop", "GET /orders shop"]);
+		const query = page.getByLabel("Name, status or error");
+		for (const [text, found] of [
+			["koa", inKoa],
+			["500", ["GET /conflict shop"]],
+			["conflicterror", ["GET /conflict shop"]],
+			["200", ["GET /orders shop"]],
+			["nothing", []],
+		] as const) {
+			await query.fill(text);
+			expect(await names()).toEqual(found);
+		}
 	});
 
 	it("puts the longest first, without what lives as long as the app unless it is asked for", {
@@ -312,7 +340,7 @@ describe.skipIf(!onNode || noChromium !== "")(`the page, in Chromium${noChromium
 		await shop.get("/orders");
 		await shop.get("/conflict");
 		const page = await show(shop);
-		const focused = () => page.locator(":focus").textContent();
+		const focused = () => page.locator(":focus").innerText();
 		await page.getByLabel("First").focus();
 		await page.keyboard.press("Tab");
 		await page.keyboard.press("Tab");
