@@ -117,13 +117,16 @@ export async function openShop(options: InspectorOptions = {}) {
 			).pipe(res);
 		}),
 	);
-	shop.get("/pipeline", (_, res) =>
-		pipeline(async function* () {
-			for (;;) {
-				yield "row\n";
-				await setTimeout(5);
-			}
-		}, res),
+	shop.get(
+		"/pipeline",
+		handler((_req, res) =>
+			pipeline(async function* () {
+				for (;;) {
+					yield "row\n";
+					await setTimeout(5);
+				}
+			}, res),
+		),
 	);
 	shop.get(
 		"/receipt",
