@@ -123,6 +123,19 @@ function statusOf({ marks }) {
 	return statusAt("response:start") ?? statusAt("response:end");
 }
 
+/**
+ * Whether another response took the place of the handler's, and nobody knows which: Hono's, when a release has failed.
+ *
+ * @param {ScopeRecord} record
+ */
+function isReplaced(record) {
+	const isOver = ["response:start", "response:end"].every(
+		(name) => markOf(record, name) !== undefined,
+	);
+	const hadStatus = record.marks.some(({ name, status }) => name === "handler:end" && status);
+	return isOver && hadStatus && statusOf(record) === undefined;
+}
+
 /** @param {ScopeRecord} record */
 function hasError(record) {
 	return (
@@ -216,7 +229,9 @@ function phasesOf(record) {
 	/** @type {(name: string, kind: string, to: number | undefined) => boolean} */
 	const add = (name, kind, to) => {
 		const until = Math.min(Math.max(to ?? end, from), end);
-		if (until > from) phases.push({ name, kind, from, to: until });
+		const last = phases.at(-1);
+		if (last?.name === name) last.to = until;
+		else if (until > from) phases.push({ name, kind, from, to: until });
 		from = until;
 		return to !== undefined;
 	};
@@ -247,7 +262,7 @@ function phasesOf(record) {
 	const after = entries.filter(({ kind, startedAt }) => kind === "after" && startedAt >= from);
 	if (after.length > 0) {
 		const last = after.some(isOpen) ? undefined : Math.max(...after.map(endOf));
-		if (!add("after", "after", last)) return phases;
+		if (!add("tasks", "task", last)) return phases;
 	}
 	const release = entries.find(
 		({ kind, startedAt }) => kind === "release" && startedAt >= from - 1,
@@ -344,10 +359,10 @@ function verdictOf(record) {
 	} else {
 		const candidates = record.entries
 			.filter(({ kind }) => kind !== "scope")
-			.map((entry) => ({
-				what: nameOf(entry),
-				time: entry.kind === "setup" ? ownTime(entry, record) : lengthOf(entry),
-			}));
+			.map((entry) => {
+				const time = entry.kind === "setup" ? ownTime(entry, record) : lengthOf(entry);
+				return { what: nameOf(entry), time, of: time < lengthOf(entry) ? " of its own" : "" };
+			});
 		for (const { name, from, to } of phases) {
 			if (name === "work") {
 				const inside = record.entries.filter(
@@ -355,19 +370,20 @@ function verdictOf(record) {
 				);
 				const setups = inside.reduce((sum, each) => sum + ownTime(each, record), 0);
 				const what = record.lifetime === "request" ? "the handler's own work" : "its own work";
-				candidates.push({ what, time: to - from - setups });
+				candidates.push({ what, time: to - from - setups, of: "" });
 			}
 			if (name === "work and response") {
 				const time = to - from;
-				candidates.push({ what: "the handler's own work and sending the response", time });
+				candidates.push({ what: "the handler's own work and sending the response", time, of: "" });
 			}
-			if (name === "response") candidates.push({ what: "sending the response", time: to - from });
+			if (name === "response")
+				candidates.push({ what: "sending the response", time: to - from, of: "" });
 		}
 		const [slowest] = candidates.sort((a, b) => b.time - a.time);
 		if (slowest !== undefined) {
 			const part = slowest.time >= total / 2 ? "most of it" : "the longest part";
 			add(
-				`Took ${duration(total)}, ${part} ${slowest.what}: ${duration(slowest.time)}${percent(slowest.time, total)}.`,
+				`Took ${duration(total)}, ${part} ${slowest.what}: ${duration(slowest.time)}${slowest.of}${percent(slowest.time, total)}.`,
 			);
 		} else add(`Took ${duration(total)}.`);
 		const answered = markOf(record, "response:end");
@@ -393,13 +409,19 @@ function verdictOf(record) {
 		if (entry.error !== undefined && entry.kind !== "scope" && !isTold(entry, record))
 			add(`${upper(nameOf(entry))} ${errorText(entry.error)}.`, "bad");
 	}
-	if (record.error === "AbortError" && markOf(record, "response:end") !== undefined)
+	const isAnswered = markOf(record, "response:end") !== undefined;
+	if (record.error === "AbortError" && isAnswered)
 		add("The client left before the response was complete: AbortError.", "bad");
+	else if (record.error === prematureClose && isAnswered)
+		add(`The response was begun and not completely sent: ${record.error}.`, "bad");
 	else if (record.error !== undefined) add(`The scope ${errorText(record.error)}.`, "bad");
 	for (const name of record.reported) add(`An error reached no caller: ${name}.`, "bad");
 	if (record.missing > 0) add(`${record.missing} entries are left out: there were too many.`);
 	return verdict;
 }
+
+/** What a handler gets from `pipeline()` whose client has left, or whose source has ended too early. */
+const prematureClose = "ERR_STREAM_PREMATURE_CLOSE";
 
 /** @param {string} text */
 const upper = (text) => text.charAt(0).toUpperCase() + text.slice(1);
@@ -479,7 +501,7 @@ function renderOpen() {
 		const { activeElement } = document;
 		const focused = activeElement instanceof HTMLElement ? activeElement.dataset.open : undefined;
 		list.dataset.shape = shape;
-		list.replaceChildren(...roots.map((each) => openItem(each, open)));
+		list.replaceChildren(...inOrder(roots.map((each) => openItem(each, open))));
 		if (focused !== undefined) buttonIn(list, `[data-open="${focused}"]`)?.focus();
 	}
 	/** @type {NodeListOf<HTMLElement>} */
@@ -488,8 +510,18 @@ function renderOpen() {
 }
 
 /**
+ * An item of the list, and where it belongs among others: what others may wait for comes first.
+ *
+ * @typedef {{ item: HTMLElement; place: number }} Placed
+ */
+
+/** @param {Placed[]} placed */
+const inOrder = (placed) => placed.sort((a, b) => a.place - b.place).map(({ item }) => item);
+
+/**
  * @param {ScopeRecord} record
  * @param {ScopeRecord[]} open
+ * @returns {Placed}
  */
 function openItem(record, open) {
 	const { id, name, lifetime, startedAt, older } = record;
@@ -509,17 +541,19 @@ function openItem(record, open) {
 		.map((line) => {
 			const state = stateOf(line, record);
 			const latest = line.release ?? line.run;
-			const text = element("small", {
-				text: ` ${state} `,
-				className: latest?.endedAt === undefined ? "waiting" : "",
-			});
-			return element("li", {}, line.name, text, age(latest?.startedAt ?? line.startedAt));
+			const isWaiting = latest?.endedAt === undefined;
+			const className = isWaiting ? "waiting" : "";
+			const text = element("small", { text: ` ${state} `, className });
+			const since = age(latest?.startedAt ?? line.startedAt);
+			return { item: element("li", {}, line.name, text, since), place: isWaiting ? 0 : 3 };
 		});
 	const children = open
 		.filter(({ parent }) => parent?.id === id)
 		.map((each) => openItem(each, open));
-	if (inner.length + children.length > 0) item.append(element("ul", {}, ...inner, ...children));
-	return item;
+	const all = [...inner, ...children];
+	const isWaiting = all.some(({ place }) => place <= 1);
+	if (all.length > 0) item.append(element("ul", {}, ...inOrder(all)));
+	return { item, place: isWaiting ? 1 : isLasting(record) ? 4 : 2 };
 }
 
 /**
@@ -552,13 +586,52 @@ function isLastingShown() {
 	return /** @type {HTMLInputElement} */ (find("lasting")).checked;
 }
 
+/**
+ * The scopes around one, from the inside out, as far as they are known.
+ *
+ * @param {ScopeRecord} record
+ */
+function enclosing({ parent }) {
+	const scopes = [];
+	for (let each = parent; each !== undefined; each = records.get(each.id)?.parent)
+		scopes.push(each);
+	return scopes;
+}
+
+/**
+ * The app's scope, or the outermost there is.
+ *
+ * @param {ScopeRecord} record
+ */
+function appOf(record) {
+	const scopes = enclosing(record);
+	return scopes.find(({ id }) => records.get(id)?.lifetime === "app") ?? scopes.at(-1);
+}
+
+/**
+ * What a scope is found by.
+ *
+ * @param {ScopeRecord} record
+ */
+function namesOf(record) {
+	const { name, entries, error, reported } = record;
+	return [
+		name,
+		...enclosing(record).map((each) => each.name),
+		...entries.flatMap((each) => [each.name, each.error ?? ""]),
+		error ?? "",
+		...reported,
+		String(statusOf(record) ?? ""),
+	];
+}
+
 /** @param {ScopeRecord} record */
 function matches(record) {
 	if (isLasting(record) && !isLastingShown()) return false;
 	const query = chosenIn("query").trim().toLowerCase();
 	const wanted = chosenIn("outcome");
-	const names = [record.name, ...record.entries.map(({ name }) => name)];
-	if (query !== "" && !names.some((name) => name.toLowerCase().includes(query))) return false;
+	if (query !== "" && !namesOf(record).some((name) => name.toLowerCase().includes(query)))
+		return false;
 	if (wanted === "error") return hasError(record);
 	return wanted === "" || outcomeOf(record) === wanted;
 }
@@ -569,6 +642,9 @@ function renderList() {
 	const shown = [...records.values()]
 		.filter(matches)
 		.sort((a, b) => (isByLength ? lengthOf(b) - lengthOf(a) : b.startedAt - a.startedAt));
+	const apps = new Set([...records.values()].map((each) => appOf(each)?.id));
+	apps.delete(undefined);
+	find("rows").classList.toggle("several", apps.size > 1);
 	const ids = new Set(shown.map(({ id }) => id));
 	for (const [id, row] of rows) {
 		if (ids.has(id)) continue;
@@ -598,8 +674,10 @@ function rowOf(id) {
 }
 
 /** @param {ScopeRecord} record */
-function makeRow({ id, name, lifetime }) {
-	const button = element("button", { type: "button", text: name, "data-id": String(id) });
+function makeRow(record) {
+	const { id, name, lifetime } = record;
+	const app = element("small", { text: appOf(record)?.name ?? "" });
+	const button = element("button", { type: "button", "data-id": String(id) }, name, " ", app);
 	if (lifetime !== undefined) button.title = `lifetime ${lifetime}`;
 	const row = element(
 		"tr",
@@ -619,7 +697,7 @@ function makeRow({ id, name, lifetime }) {
 function updateRow(row, record) {
 	const [, outcome, time] = row.cells;
 	const type = outcomeOf(record);
-	const status = statusOf(record);
+	const status = isReplaced(record) ? "status unknown," : statusOf(record);
 	const isOdd = type !== "failure" && hasError(record);
 	if (outcome === undefined || time === undefined) return; // makeRow makes them
 	outcome.textContent = `${status ?? ""} ${type}${isOdd ? " ✕ error" : ""}`.trim();
@@ -648,9 +726,11 @@ function renderDetail() {
 	const started = new Date(clock.timeOrigin + record.startedAt).toLocaleTimeString();
 	const status = statusOf(record);
 	const parts = [
+		record === longest() ? `the longest ${isOpen(record) ? "open" : "recorded"}` : "",
 		record.lifetime === undefined ? "scope" : `${record.lifetime} scope`,
 		record.parent === undefined ? "" : `in ${record.parent.name}`,
 		status === undefined ? "" : `answered with ${status}`,
+		isReplaced(record) ? "status unknown: the response was replaced" : "",
 		record.older ? "opened before the inspector" : `opened at ${started}`,
 		isOpen(record)
 			? `open for ${duration(lengthOf(record))}`
@@ -889,11 +969,11 @@ function renderTable(record) {
 					scope: "row",
 					text: isAwaited(kind) ? name : `${kind} ${name === kind ? "" : name}`,
 				}),
+				cell(state, /^(?:failed|timed out)/.test(state) ? "bad" : ""),
 				cell(scope ?? record.name),
 				cell(duration(Math.max(0, startedAt - record.startedAt)), "number"),
 				cell(run === undefined ? "" : duration(lengthOf(run)), "number"),
 				cell(release === undefined ? "" : duration(lengthOf(release)), "number"),
-				cell(state, /^(?:failed|timed out)/.test(state) ? "bad" : ""),
 				cell(run?.dependencies?.map((each) => each.name).join(", ") ?? ""),
 			);
 		}),
@@ -904,12 +984,13 @@ function renderTable(record) {
 
 /** As long as nobody has chosen: what took longest, or is open for longest if nothing has closed. */
 function selectFirst() {
+	view.selected = longest()?.id;
+}
+
+function longest() {
 	const candidates = [...records.values()].filter((each) => !each.older && !isLasting(each));
 	const closed = candidates.filter((each) => !isOpen(each));
-	const [longest] = (closed.length > 0 ? closed : candidates).sort(
-		(a, b) => lengthOf(b) - lengthOf(a),
-	);
-	view.selected = longest?.id;
+	return (closed.length > 0 ? closed : candidates).sort((a, b) => lengthOf(b) - lengthOf(a))[0];
 }
 
 /** @param {number} id */
@@ -926,7 +1007,7 @@ function select(id) {
 function show(id) {
 	select(id);
 	const detail = find("detail");
-	if (detail.getBoundingClientRect().top > innerHeight * 0.7) detail.scrollIntoView();
+	if (detail.getBoundingClientRect().top > innerHeight / 2) detail.scrollIntoView();
 }
 
 /** @param {KeyboardEvent} event */
@@ -957,7 +1038,7 @@ for (const id of ["query", "outcome", "order", "lasting"])
 	find(id).addEventListener("input", renderList);
 find("pause").addEventListener("click", () => {
 	view.isPaused = !view.isPaused;
-	find("pause").setAttribute("aria-pressed", String(view.isPaused));
+	find("pause").textContent = view.isPaused ? "Resume" : "Pause";
 	if (view.isPaused) {
 		source?.close();
 		say("Paused.");

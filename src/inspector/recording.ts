@@ -342,10 +342,11 @@ function errorOf(event: TracedEvent): string | undefined {
 	return "error" in event ? nameOf(event.error) : undefined;
 }
 
-/** What an error is called; what it says may hold values. */
+/** What an error is called; what it says may hold values. One of Node's that says who left is known by its code alone. */
 function nameOf(error: unknown): string {
 	try {
-		const name = (error as { name?: unknown } | null | undefined)?.name;
+		const { name, code } = (error ?? {}) as { name?: unknown; code?: unknown };
+		if (code === "ERR_STREAM_PREMATURE_CLOSE") return code;
 		return typeof name === "string" && name !== "" ? shorten(name) : `a thrown ${typeof error}`;
 	} catch {
 		return "an error"; // it throws when it is looked at

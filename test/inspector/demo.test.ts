@@ -82,7 +82,7 @@ describe.skipIf(!onNode || noChromium !== "")(`the page, of the demo${noChromium
 
 		it("tells of a failing commit", { timeout: 60_000 }, async () => {
 			// on Hono nobody follows what is sent in the place of a dropped response
-			const outcome = name === "Hono" ? "failure" : "409 failure";
+			const outcome = name === "Hono" ? "status unknown, failure" : "409 failure";
 			const page = await follow(shop, "failingCommit", (page) =>
 				page.locator("#rows tr").first().getByText(outcome).waitFor({ timeout: 20_000 }),
 			);

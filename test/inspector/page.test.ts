@@ -1,10 +1,11 @@
+import { setTimeout } from "node:timers/promises";
 import type { AxeResults } from "axe-core";
 import axe from "axe-core";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { openScope, resource } from "../../src/index.ts";
 import { noChromium, openChromium } from "../chromium.ts";
-import { openShop, secret } from "./shop.ts";
+import { conflictOnHono, openShop, secret } from "./shop.ts";
 
 const onNode = !("Bun" in globalThis) && !("Deno" in globalThis);
 
@@ -62,9 +63,9 @@ describe.skipIf(!onNode || noChromium !== "")(`the page, in Chromium${noChromium
 		await sees(page, /^Took .+ m?s, (?:most of it|the longest part) the setup of Pool: /);
 		const cells = await page.locator("#entries tr").allInnerTexts();
 		expect(cells.map((text) => text.split(/\t/).filter((each) => !/\d m?s$/.test(each)))).toEqual([
-			["Tx", "handler", "released: success", "Connection"],
-			["Connection", "handler", "released: success", "Pool"],
-			["Pool", "shop", "", "in use", ""],
+			["Tx", "released: success", "handler", "Connection"],
+			["Connection", "released: success", "handler", "Pool"],
+			["Pool", "in use", "shop", "", ""],
 		]);
 		expect(await page.locator("#phases").innerText()).toMatch(
 			/setup[\s\S]+work[\s\S]+handler release[\s\S]+response[\s\S]+release/,
@@ -107,6 +108,26 @@ describe.skipIf(!onNode || noChromium !== "")(`the page, in Chromium${noChromium
 		expect(await right("Tx", ".bar.waits")).toBe(await right("Connection", ".bar.setup"));
 	});
 
+	it("says that a time is a setup's own", { timeout: 30_000 }, async () => {
+		const shop = await start();
+		const scope = openScope({ name: "job", lifetime: "task" });
+		const First = resource(async () => secret, { name: "First" });
+		await scope.use(resource({ First }, () => setTimeout(50), { name: "Second" }));
+		await scope.disposeAsync();
+		const page = await show(shop);
+		await select(page, "job");
+		await sees(page, /the setup of Second: [\d.]+ ms of its own \(\d+ %\)\.$/);
+	});
+
+	it("calls tasks by one word", { timeout: 30_000 }, async () => {
+		const shop = await start();
+		await shop.get("/receipt");
+		const page = await show(shop);
+		await select(page, "GET /receipt");
+		await page.locator("#phases").getByText("tasks").waitFor();
+		expect(await page.locator("#phases").innerText()).not.toContain("after");
+	});
+
 	it("draws to scale, and lines from what is used", { timeout: 30_000 }, async () => {
 		const shop = await start();
 		await shop.get("/orders");
@@ -140,6 +161,46 @@ describe.skipIf(!onNode || noChromium !== "")(`the page, in Chromium${noChromium
 		await page.locator("#rows tr", { hasText: "GET /audited" }).getByText("success").waitFor();
 	});
 
+	it.each([1280, 390])(
+		"puts what is waited for before what is only in use, %i pixels wide",
+		{
+			timeout: 30_000,
+		},
+		async (width) => {
+			const shop = await start();
+			await using jobs = openScope({ parent: shop.app, name: "jobs", lifetime: "process" });
+			await using quiet = openScope({ parent: shop.app, name: "quiet", lifetime: "request" });
+			for (let i = 0; i < 30; i++) {
+				await shop.app.use(resource(() => secret, { name: `Client ${i}`, lifetime: "app" }));
+				await jobs.use(resource(() => secret, { name: `Queue ${i}` }));
+			}
+			await shop.get("/audited");
+			const answer = shop.get("/mail");
+			const page = await show(shop, width);
+			const items = page.locator("#open > li > ul > li");
+			await expect.poll(() => items.count()).toBe(34);
+			const shown = await items.evaluateAll((all) =>
+				all.map((item) => (item.querySelector("button") ?? item.firstChild)?.textContent),
+			);
+			const clients = Array.from({ length: 30 }, (_, i) => `Client ${i}`);
+			expect(shown).toEqual(["GET /audited", "GET /mail", "quiet", ...clients, "jobs"]);
+			const mail = items.nth(1).locator("li");
+			await expect(mail.allInnerTexts()).resolves.toEqual([
+				expect.stringMatching(/^Mailer pending, waits for Smtp/),
+				expect.stringMatching(/^Smtp pending/),
+			]);
+			const cut = await page.locator("#open").boundingBox();
+			for (const each of await page.locator("#open .waiting").all()) {
+				const box = await each.boundingBox();
+				expect(box?.y).toBeGreaterThan(cut?.y ?? 0);
+				expect((box?.y ?? 0) + (box?.height ?? 0)).toBeLessThan((cut?.y ?? 0) + (cut?.height ?? 0));
+			}
+			shop.mail.open("");
+			await answer;
+			await quiet.disposeAsync();
+		},
+	);
+
 	it("shows a failing commit", { timeout: 30_000 }, async () => {
 		const shop = await start();
 		await shop.get("/conflict");
@@ -164,7 +225,7 @@ describe.skipIf(!onNode || noChromium !== "")(`the page, in Chromium${noChromium
 		await expect.poll(() => verdict(page).innerText()).not.toBe(before);
 		shop.mail.open("");
 		await answer;
-		await sees(page, /(?:most of it|the longest part) the setup of Smtp/);
+		await sees(page, /(?:most of it|the longest part) the setup of Smtp: [\d.]+ m?s \(/);
 	});
 
 	it("shows an aborted stream", { timeout: 30_000 }, async () => {
@@ -179,6 +240,32 @@ describe.skipIf(!onNode || noChromium !== "")(`the page, in Chromium${noChromium
 		await reader?.read();
 		client.abort();
 		await sees(page, /^The client left before the response was complete/);
+	});
+
+	it("shows a pipeline whose client has left", { timeout: 30_000 }, async () => {
+		const shop = await start();
+		const client = new AbortController();
+		const response = await fetch(`${shop.url}/pipeline`, { signal: client.signal });
+		await response.body?.getReader().read();
+		const page = await show(shop);
+		await select(page, "GET /pipeline");
+		client.abort();
+		await sees(
+			page,
+			/^The response was begun and not completely sent: ERR_STREAM_PREMATURE_CLOSE\.$/,
+		);
+		await page.locator("#rows").getByText("200 failure").waitFor();
+	});
+
+	it("shows that nobody knows with what Hono replaced a response", {
+		timeout: 30_000,
+	}, async () => {
+		const shop = await start();
+		expect(await conflictOnHono(shop.app)).toBe(409);
+		const page = await show(shop);
+		await select(page, "GET /hono");
+		await page.locator("#rows tr").getByText("status unknown, failure").waitFor();
+		await page.getByText("status unknown: the response was replaced").waitFor();
 	});
 
 	it("shows a release that timed out", { timeout: 30_000 }, async () => {
@@ -215,14 +302,42 @@ describe.skipIf(!onNode || noChromium !== "")(`the page, in Chromium${noChromium
 		const page = await show(shop);
 		const names = () => page.locator("#rows button").allInnerTexts();
 		expect(await names()).toEqual(["GET /conflict", "GET /orders"]);
-		await page.getByLabel("Name").fill("failingtx");
+		await page.getByLabel("Find").fill("failingtx");
 		expect(await names()).toEqual(["GET /conflict"]);
-		await page.getByLabel("Name").fill("get /");
+		await page.getByLabel("Find").fill("get /");
 		await page.getByLabel("Outcome").selectOption("success");
 		expect(await names()).toEqual(["GET /orders"]);
 		await page.getByLabel("Outcome").selectOption("error");
 		expect(await names()).toEqual(["GET /conflict"]);
 		expect(await page.locator("#count").innerText()).toBe("1 of 3 scopes.");
+	});
+
+	it("finds by app, status and error, and tells several apps apart", {
+		timeout: 30_000,
+	}, async () => {
+		const shop = await start();
+		await shop.get("/orders");
+		await shop.get("/conflict");
+		const page = await show(shop);
+		const names = () => page.locator("#rows button").allInnerTexts();
+		expect(await names()).toEqual(["GET /conflict", "GET /orders"]);
+		await using other = openScope({ name: "Koa", lifetime: "app" });
+		const request = openScope({ parent: other, name: "GET /", lifetime: "request" });
+		await openScope({ parent: request, name: "POST /", lifetime: "request" }).disposeAsync();
+		await request.disposeAsync();
+		const inKoa = ["POST / Koa", "GET / Koa"];
+		await expect.poll(names).toEqual([...inKoa, "GET /conflict shop", "GET /orders shop"]);
+		const query = page.getByLabel("Find");
+		for (const [text, found] of [
+			["koa", inKoa],
+			["500", ["GET /conflict shop"]],
+			["conflicterror", ["GET /conflict shop"]],
+			["200", ["GET /orders shop"]],
+			["nothing", []],
+		] as const) {
+			await query.fill(text);
+			expect(await names()).toEqual(found);
+		}
 	});
 
 	it("puts the longest first, without what lives as long as the app unless it is asked for", {
@@ -236,7 +351,7 @@ describe.skipIf(!onNode || noChromium !== "")(`the page, in Chromium${noChromium
 		const names = () => page.locator("#rows button").allInnerTexts();
 		expect(await names()).toEqual(["GET /conflict", "GET /orders"]);
 		expect(await page.locator("#count").innerText()).toBe("2 of 4 scopes.");
-		await page.getByLabel("First").selectOption("the longest");
+		await page.getByLabel("Sort by").selectOption("longest first");
 		expect(await names()).toEqual(["GET /orders", "GET /conflict"]);
 		await page.getByLabel("app and process scopes, too").check();
 		expect(await names()).toEqual(["shop", "job", "GET /orders", "GET /conflict"]);
@@ -253,15 +368,24 @@ describe.skipIf(!onNode || noChromium !== "")(`the page, in Chromium${noChromium
 		expect(await page.locator("#name").innerText()).toBe("No scope selected");
 		const waiting = shop.get("/mail");
 		await page.getByRole("region", { name: "GET /mail" }).waitFor();
+		await page
+			.locator("#about")
+			.getByText(/^the longest open, request scope/)
+			.waitFor();
 		shop.mail.open("");
 		await waiting;
 		await page.reload();
 		await page.getByRole("region", { name: "GET /mail" }).waitFor();
+		await page
+			.locator("#about")
+			.getByText(/^the longest recorded, request scope/)
+			.waitFor();
 		await shop.get("/orders"); // waits for the pool
 		await shop.get("/conflict");
 		await page.locator("#rows tr", { hasText: "GET /conflict" }).waitFor();
 		expect(await page.locator("#rows [aria-current=true]").allInnerTexts()).toEqual(["GET /mail"]);
 		await select(page, "GET /conflict");
+		expect(await page.locator("#about").innerText()).toMatch(/^request scope, in shop/);
 		await shop.get("/audited");
 		await page.locator("#rows tr", { hasText: "GET /audited" }).waitFor();
 		expect(await page.locator("#name").innerText()).toBe("GET /conflict");
@@ -272,8 +396,8 @@ describe.skipIf(!onNode || noChromium !== "")(`the page, in Chromium${noChromium
 		await shop.get("/orders");
 		await shop.get("/conflict");
 		const page = await show(shop);
-		const focused = () => page.locator(":focus").textContent();
-		await page.getByLabel("First").focus();
+		const focused = () => page.locator(":focus").innerText();
+		await page.getByLabel("Sort by").focus();
 		await page.keyboard.press("Tab");
 		await page.keyboard.press("Tab");
 		expect(await focused()).toBe("GET /orders"); // what is selected
@@ -307,7 +431,7 @@ describe.skipIf(!onNode || noChromium !== "")(`the page, in Chromium${noChromium
 		await page.getByRole("region", { name: "GET /orders" }).waitFor();
 		await page.getByRole("table", { name: "Recorded" }).waitFor();
 		await page.getByRole("img", { name: /Waterfall/ }).waitFor();
-		const row = page.getByRole("row", { name: /^Pool shop .* in use/ });
+		const row = page.getByRole("row", { name: /^Pool in use shop / });
 		expect(await row.getByRole("rowheader").innerText()).toBe("Pool");
 		expect(await page.getByRole("status").first().innerText()).toBe("Live.");
 	});
@@ -334,8 +458,9 @@ describe.skipIf(!onNode || noChromium !== "")(`the page, in Chromium${noChromium
 		await page.getByText("Paused.").waitFor();
 		await shop.get("/orders");
 		expect(await page.locator("#rows button").allInnerTexts()).toEqual([]);
-		await page.getByRole("button", { name: "Pause" }).click();
+		await page.getByRole("button", { name: "Resume" }).click();
 		await page.locator("#rows").getByText("GET /orders").waitFor();
+		await page.getByRole("button", { name: "Pause" }).waitFor();
 	});
 
 	it.each([
@@ -365,6 +490,11 @@ describe.skipIf(!onNode || noChromium !== "")(`the page, in Chromium${noChromium
 			await sees(page, /AuditLog/);
 			expect(await complaintsOf()).toEqual([]);
 			expect(await page.evaluate("document.documentElement.scrollWidth")).toBe(width);
+			// no empty label above it on a phone
+			const axis = await page.evaluate<number>(
+				'document.querySelector("#chart .axis").offsetHeight',
+			);
+			expect(axis).toBeLessThan(35);
 		},
 	);
 

@@ -2,10 +2,13 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
 import { setTimeout } from "node:timers/promises";
 import express, { type NextFunction, type Request, type Response } from "express";
+import { Hono } from "hono";
 import { handler, releaseErrors, requestScope } from "../../src/express.ts";
-import { openScope, resource } from "../../src/index.ts";
+import * as hono from "../../src/hono.ts";
+import { currentScope, openScope, resource, type Scope } from "../../src/index.ts";
 import { type InspectorOptions, openInspector } from "../../src/inspector.ts";
 import { gate } from "../support.ts";
 
@@ -114,6 +117,24 @@ export async function openShop(options: InspectorOptions = {}) {
 			).pipe(res);
 		}),
 	);
+	shop.get(
+		"/pipeline",
+		handler((_req, res) =>
+			pipeline(async function* () {
+				for (;;) {
+					yield "row\n";
+					await setTimeout(5);
+				}
+			}, res),
+		),
+	);
+	shop.get(
+		"/receipt",
+		handler(async (_req, res) => {
+			currentScope().after(() => setTimeout(20));
+			res.json([]);
+		}),
+	);
 	shop.use(releaseErrors());
 	shop.use((_error: unknown, _req: Request, res: Response, _next: NextFunction) => {
 		res.status(500).end();
@@ -141,4 +162,25 @@ export async function openShop(options: InspectorOptions = {}) {
 			await app.disposeAsync();
 		},
 	};
+}
+
+/** The status of Hono's answer to a request whose commit fails. */
+export async function conflictOnHono(parent: Scope): Promise<number> {
+	const Tx = resource(
+		async function* Tx() {
+			yield secret;
+			throw Object.assign(new Error(`duplicate key ${secret}`), { name: "ConflictError" });
+		},
+		{ lifetime: "handler" },
+	);
+	const app = new Hono();
+	app.onError(hono.releaseErrors((_error, c) => c.text("no", 409)));
+	app.use(hono.requestScope({ parent }));
+	app.get(
+		"/hono",
+		hono.handler({ tx: Tx }, (_, c) => c.text("yes")),
+	);
+	const response = await app.request("/hono");
+	await response.text();
+	return response.status;
 }
