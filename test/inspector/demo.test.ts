@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
+import { setTimeout } from "node:timers/promises";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, it } from "vitest";
 import { openScope, override } from "yieldscope";
@@ -51,7 +52,8 @@ describe.skipIf(!onNode || noChromium !== "")(`the page, of the demo${noChromium
 		await page.goto(url);
 		const enough = gate();
 		const making = troubles[name]?.(shop, () => enough.promise);
-		await during(page).finally(() => enough.open());
+		// long enough to be most of it, however slow the machine is with the rest
+		await Promise.all([during(page), setTimeout(2_000)]).finally(() => enough.open());
 		await making;
 		await shop.idle();
 		return page;
