@@ -92,6 +92,7 @@ export async function releaseInTurn(
 			}
 			list.remove(entry);
 			entry.finish();
+			at = undefined;
 			entry = previous;
 			continue;
 		}

@@ -47,6 +47,17 @@ describe.skipIf(!onNode || noChromium !== "")(`the page, in Chromium${noChromium
 		return page;
 	}
 
+	/** The page of a shop that has succeeded and failed once, and the names in its list. */
+	async function showTwo() {
+		const shop = await start();
+		await shop.get("/orders");
+		await shop.get("/conflict");
+		const page = await show(shop);
+		const names = () => page.locator("#rows button").allInnerTexts();
+		expect(await names()).toEqual(["GET /conflict", "GET /orders"]);
+		return { page, names };
+	}
+
 	const select = (page: Page, name: string) =>
 		page.locator("#rows").getByRole("button", { name, exact: true }).click();
 	const verdict = (page: Page) => page.getByRole("list", { name: "In short" });
@@ -296,12 +307,7 @@ describe.skipIf(!onNode || noChromium !== "")(`the page, in Chromium${noChromium
 	it("searches by the names of scopes and resources, and by outcome", {
 		timeout: 30_000,
 	}, async () => {
-		const shop = await start();
-		await shop.get("/orders");
-		await shop.get("/conflict");
-		const page = await show(shop);
-		const names = () => page.locator("#rows button").allInnerTexts();
-		expect(await names()).toEqual(["GET /conflict", "GET /orders"]);
+		const { page, names } = await showTwo();
 		await page.getByLabel("Find").fill("failingtx");
 		expect(await names()).toEqual(["GET /conflict"]);
 		await page.getByLabel("Find").fill("get /");
@@ -315,12 +321,7 @@ describe.skipIf(!onNode || noChromium !== "")(`the page, in Chromium${noChromium
 	it("finds by app, status and error, and tells several apps apart", {
 		timeout: 30_000,
 	}, async () => {
-		const shop = await start();
-		await shop.get("/orders");
-		await shop.get("/conflict");
-		const page = await show(shop);
-		const names = () => page.locator("#rows button").allInnerTexts();
-		expect(await names()).toEqual(["GET /conflict", "GET /orders"]);
+		const { page, names } = await showTwo();
 		await using other = openScope({ name: "Koa", lifetime: "app" });
 		const request = openScope({ parent: other, name: "GET /", lifetime: "request" });
 		await openScope({ parent: request, name: "POST /", lifetime: "request" }).disposeAsync();

@@ -43,6 +43,9 @@ for (const [name, report] of reports) {
 		"... those in doubt, whose COMMIT was under way when its connection or the time was up",
 	);
 	console.table(report.inDoubt);
+	console.log(
+		`orders without a fault that were refused: ${report.refusedPlain.join(", ") || "none"}`,
+	);
 	console.log(`heap of the last process: ${report.heap.map(megabytes).join(" MB, then ")} MB\n`);
 	for (const { label, offenders } of report.checks) {
 		console.log(`${offenders.length === 0 ? "ok" : "NO"}  ${label}: ${offenders.length}`);

@@ -30,6 +30,8 @@ export interface Report {
 	readonly inDoubt: Tally;
 	readonly sessionsKilled: number;
 	readonly ended: Lives["ended"];
+	/** The statuses of plain orders but 201. */
+	readonly refusedPlain: readonly (number | undefined)[];
 	/** In bytes, before and after most of the last process's requests. */
 	readonly heap: readonly [before: number, after: number];
 	readonly checks: readonly Check[];
@@ -88,6 +90,7 @@ export async function soak({ name, seconds, seed }: SoakOptions): Promise<Report
 		...tallies(answers, marks, books),
 		sessionsKilled,
 		ended: lives.ended,
+		refusedPlain: plain.filter((status) => status !== 201),
 		heap: [before.heap, after.heap],
 		checks: judge({
 			answers,
