@@ -1,7 +1,14 @@
 import { Hono } from "hono";
+import { HTTPException } from "hono/http-exception";
 import { streamText } from "hono/streaming";
 import { currentScope, provide, resource, token, use, withScope } from "yieldscope";
-import { streamText as followedText, handler, requestScope } from "yieldscope/hono";
+import {
+	streamText as followedText,
+	handler,
+	releaseErrors,
+	requestScope,
+	streamSSE,
+} from "yieldscope/hono";
 import { httpError, type Stage, soon, where } from "./stage.ts";
 
 /** What the worker does, what it is sent, and what comes of it. */
@@ -481,6 +488,37 @@ export const scenarios: Record<string, Scenario> = {
 		answer: { error: "A non-error was thrown: undefined" },
 		log: failure("undefined", 500, "A non-error was thrown: undefined"),
 	},
+	"counts a thrown HTTPException as a failure, and keeps its status": {
+		define: ({ app, R, H }) =>
+			app.get(
+				"/",
+				handler({ r: R, h: H }, () => {
+					throw new HTTPException(418, { message: "teapot" });
+				}),
+			),
+		status: 418,
+		answer: { error: "teapot" },
+		log: failure("teapot", 418),
+	},
+	"runs the app's error handler in the request's scope": {
+		define: ({ app, log, R }) => {
+			app.onError(
+				releaseErrors((error, c) => {
+					log.push(`errh in ${where()}`);
+					return c.text(error.message, 500);
+				}),
+			);
+			app.get(
+				"/",
+				handler({ r: R }, () => {
+					throw new Error("boom");
+				}),
+			);
+		},
+		status: 500,
+		answer: "boom",
+		log: ["+R", "-R boom", "errh in GET /", "head 500"],
+	},
 	"counts a handler that returns nothing as a failure": {
 		define: ({ app, R }) =>
 			app.get("/", (async () => {
@@ -594,6 +632,73 @@ export const scenarios: Record<string, Scenario> = {
 			),
 		answer: "ab",
 		log: ["+R", "+H", "-H", "head 200", "finally in GET /", "-R"],
+	},
+	"waits for a body's slow cleanup": {
+		define: ({ app, log, body, R }) =>
+			app.get(
+				"/",
+				handler({ r: R }, (_values, c) =>
+					c.body(
+						body(async function* () {
+							try {
+								yield "a";
+							} finally {
+								await soon();
+								log.push("cleaned up");
+							}
+						}),
+					),
+				),
+			),
+		answer: "a",
+		log: ["+R", "head 200", "cleaned up", "finally in GET /", "-R"],
+	},
+	"finishes the handler's releases before the first byte of a stream": {
+		define: ({ app, log, body, traced }) => {
+			const committing = async () => {
+				await soon();
+				log.push("committed");
+			};
+			const H = traced("H", "handler", { success: committing });
+			app.get(
+				"/",
+				handler({ h: H }, (_values, c) => c.body(body(letters))),
+			);
+		},
+		answer: "ab",
+		log: ["+H", "-H", "committed", "head 200", "finally in GET /"],
+	},
+	"sends server-sent events": {
+		define: ({ app, log, R, H }) =>
+			app.get(
+				"/",
+				handler({ r: R, h: H }, (_values, c) =>
+					streamSSE(c, async (stream) => {
+						await stream.writeSSE({ data: "1" });
+						await soon();
+						log.push(`second in ${where()}`);
+						await stream.writeSSE({ data: "2" });
+					}),
+				),
+			),
+		answer: "data: 1\n\ndata: 2\n\n",
+		headers: { "content-type": "text/event-stream" },
+		log: ["+R", "+H", "-H", "head 200", "second in GET /", "-R"],
+	},
+	"keeps the app scope's close waiting until open requests are done": {
+		define: ({ app, log, root, R }) =>
+			app.get(
+				"/",
+				handler({ r: R }, async (_values, c) => {
+					root.defer(() => void log.push("app closed"));
+					// the close has begun; a request that it waits for can't wait for it
+					root.disposeAsync().catch(() => {});
+					await soon();
+					return c.text("done");
+				}),
+			),
+		answer: "done",
+		log: ["+R", "head 200", "-R", "app closed"],
 	},
 	"lets bodies use resources of their own, and give back what they don't need": {
 		define: ({ app, body, R, H, traced }) => {
