@@ -1,5 +1,5 @@
 import { type KnownInstance, publishAcquired } from "./events.ts";
-import type { Linked } from "./list.ts";
+import type { Linked, List } from "./list.ts";
 import type { Owner } from "./owner.ts";
 import type { Departure } from "./release-early.ts";
 import type { Definition, Replacement } from "./resource.ts";
@@ -66,6 +66,10 @@ export class Instance implements Linked {
 	next: Entry | undefined;
 	/** How many wait for its setup. */
 	waiting = 0;
+	/** Those of them who do so in other scopes than the owner. */
+	#waiters: Waiter[] | undefined;
+	/** What whoever still comes to wait is told. */
+	#refusal: { readonly error: unknown } | undefined;
 	/** Whether one of those was aborted. */
 	deserted = false;
 	/** Whether the error, which reaches no caller, has been reported. */
@@ -120,7 +124,18 @@ export class Instance implements Linked {
 		return this.#promise;
 	}
 
+	/** It is told when the setup is over. */
+	addWaiter(waiter: Waiter): void {
+		if (this.#refusal !== undefined) {
+			waiter.reject(this.#refusal.error);
+			return;
+		}
+		this.#waiters ??= [];
+		this.#waiters.push(waiter);
+	}
+
 	#forgetWaiters(): void {
+		this.#waiters = undefined;
 		this.#promise = undefined;
 		this.#resolve = ignore;
 		this.#reject = ignore;
@@ -144,6 +159,7 @@ export class Instance implements Linked {
 		if (this.registered !== undefined) for (const each of this.registered) owner.entries.push(each);
 		owner.entries.push(this);
 		this.#resolve(value);
+		if (this.#waiters !== undefined) for (const each of this.#waiters) each.resolve(value);
 		this.#forgetWaiters();
 		this.#onEnd?.();
 		owner.wake();
@@ -209,5 +225,55 @@ export class Instance implements Linked {
 		const { promise } = this;
 		this.#reject(error);
 		promise.catch(ignore);
+		this.#refusal ??= { error };
+		for (const each of this.#waiters ?? []) each.reject(error);
+		this.#waiters = undefined;
+	}
+}
+
+/** Somebody who waits for the setup of an instance in another scope than its owner. */
+export class Waiter implements Linked {
+	readonly instance: Instance;
+	readonly promise: Promise<unknown>;
+	/** All who wait in that scope, as long as it is one of them. */
+	#all: List<Waiter> | undefined;
+	#resolve: (value: unknown) => void = ignore;
+	#reject: (error: unknown) => void = ignore;
+	previous: Waiter | undefined;
+	next: Waiter | undefined;
+
+	constructor(instance: Instance, all: List<Waiter>) {
+		this.instance = instance;
+		this.promise = new Promise((resolve, reject) => {
+			this.#resolve = resolve;
+			this.#reject = reject;
+		});
+		this.#all = all;
+		all.push(this);
+		instance.addWaiter(this);
+	}
+
+	resolve(value: unknown): void {
+		this.#resolve(value);
+		this.#leave();
+	}
+
+	reject(error: unknown): void {
+		this.promise.catch(ignore); // not before: it would take a promise more each time
+		this.#reject(error);
+		this.#leave();
+	}
+
+	#leave(): void {
+		this.#all?.remove(this);
+		this.#all = undefined;
+	}
+
+	/** Its scope is aborted. */
+	giveUp(error: unknown): void {
+		const { instance } = this;
+		instance.waiting--;
+		instance.deserted = true;
+		this.reject(error);
 	}
 }

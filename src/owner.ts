@@ -2,7 +2,7 @@ import { AsyncResource } from "node:async_hooks";
 import { AcquireAbortedError, type ScopeIncompleteError } from "./errors.ts";
 import { type KnownScope, publishClosing, publishError } from "./events.ts";
 import { type Frame, frames, runInFrame, type Task, type Visitor, visitorIn } from "./frame.ts";
-import { Callback, type Entry, Instance, ignore } from "./instance.ts";
+import { Callback, type Entry, Instance, Waiter } from "./instance.ts";
 import { type Linked, List } from "./list.ts";
 import { printable } from "./options.ts";
 import { Failure, type Outcome } from "./outcome.ts";
@@ -81,7 +81,7 @@ export class Owner implements Linked {
 	/** Counts uses, for all scopes that one root encloses. */
 	clock: { now: number };
 	#controller: AbortController | undefined;
-	#waiters: Set<(aborted: Owner) => void> | undefined;
+	#waiters: List<Waiter> | undefined;
 	#context: AsyncResource | undefined = new AsyncResource("yieldscope");
 	#listened: AbortSignal | undefined;
 	#unlisten: (() => void) | undefined;
@@ -280,7 +280,8 @@ export class Owner implements Linked {
 		this.#controller?.abort(reason);
 		for (const instance of this.setups?.toArray() ?? [])
 			instance.abandon(this.acquireAborted(instance));
-		for (const giveUp of this.#waiters ?? []) giveUp(this);
+		for (const waiter of this.#waiters?.toArray() ?? [])
+			waiter.giveUp(this.acquireAborted(waiter.instance));
 	}
 
 	acquireAborted({ definition, creator }: Instance): AcquireAbortedError {
@@ -294,29 +295,8 @@ export class Owner implements Linked {
 	waitFor(instance: Instance): Promise<unknown> {
 		instance.waiting++;
 		if (instance.owner === this) return instance.promise;
-		this.#waiters ??= new Set();
-		const waiters = this.#waiters;
-		const first = new Promise((resolve, reject) => {
-			const refuse = (error: unknown) => {
-				first.catch(ignore); // not before: it would take a promise more each time
-				reject(error);
-			};
-			// another scope, if this one has been moved
-			const giveUp = (by: Owner) => {
-				instance.waiting--;
-				instance.deserted = true;
-				refuse(by.acquireAborted(instance));
-			};
-			waiters.add(giveUp);
-			const settle =
-				<T>(pass: (result: T) => void) =>
-				(result: T) => {
-					waiters.delete(giveUp);
-					pass(result);
-				};
-			instance.promise.then(settle(resolve), settle(refuse));
-		});
-		return first;
+		this.#waiters ??= new List();
+		return new Waiter(instance, this.#waiters).promise;
 	}
 
 	/** Fails and aborts with `signal`. */
