@@ -13,18 +13,26 @@ export function disposeHeld(owner: Owner): Promise<void> {
 		// release code must not wait for the close that waits for it
 		return inside !== undefined || owner.closing === undefined ? Promise.resolve() : owner.closing;
 	}
+	// where nothing of the user's runs, the context makes no difference, and nothing fails
+	if (owner.isEmpty) {
+		void close(owner);
+		return Promise.resolve();
+	}
 	// it settles in the tick in which the last release ends, as TC39 says
 	const { onFinish } = owner;
 	const closed = new Promise<void>((resolve, reject) => {
 		setMethod(owner, "onFinish", () => {
 			onFinish?.();
-			if (owner.failure?.isNews) reject(owner.failure.combined());
-			else resolve();
+			if (!owner.failure?.isNews) {
+				resolve();
+				return;
+			}
+			// the parent has the error; not before: it would take a promise more each time
+			if (owner.parent !== undefined) closed.catch(ignore);
+			reject(owner.failure.combined());
 		});
 	});
-	// where nothing of the user's runs, the context makes no difference
-	if (owner.isEmpty) void close(owner);
-	else void owner.enterContext(owner, close, owner);
+	void owner.enterContext(owner, close, owner);
 	if (inside !== undefined && isWaitedFor(inside, owner)) {
 		closed.catch((error) => owner.report(error));
 		const deadlock = Promise.reject(
@@ -36,7 +44,6 @@ export function disposeHeld(owner: Owner): Promise<void> {
 		deadlock.catch(ignore);
 		return deadlock;
 	}
-	if (owner.parent !== undefined) closed.catch(ignore);
 	return closed;
 }
 

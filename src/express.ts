@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { Readable } from "node:stream";
 import type { ErrorRequestHandler, NextFunction, Request, RequestHandler, Response } from "express";
 import type { Contextual, Uninferred } from "#contextual";
 import { attachments } from "./attachments.ts";
@@ -12,12 +13,15 @@ import {
 	foreignCaller,
 	isEcho,
 	missingMiddleware,
+	type RequestDefaults,
 	type RequestScopeOptions,
+	type ResponseState,
 	requestDefaults,
 	routeOf,
 	truthyError,
 } from "./http.ts";
 import {
+	type Binding,
 	type Dependencies,
 	InvalidArgumentError,
 	provide,
@@ -31,6 +35,7 @@ import {
 	type HeldResponse,
 	holdResponse,
 	onHead,
+	type ResponseEvents,
 	Sources,
 } from "./node-response.ts";
 
@@ -41,14 +46,6 @@ export const HttpRequest: Resource<Request> = token("HttpRequest", { lifetime: "
 
 /** The response, in every request scope: a `"handler"` resource can still set headers when it is released. */
 export const HttpResponse: Resource<Response> = token("HttpResponse", { lifetime: "request" });
-
-interface Transaction {
-	readonly exchange: Exchange;
-	/** Set once something must be released before the first byte. */
-	held: HeldResponse | undefined;
-	/** The error that Express was told of: there is only one answer. */
-	delivered: { readonly error: unknown } | undefined;
-}
 
 const transactions = attachments<Transaction>();
 
@@ -123,57 +120,109 @@ export function requestScope(
 			provide(HttpResponse, res),
 			...(options.bindings?.(req, res) ?? []),
 		];
-		const exchange = new Exchange(defaults, `${req.method} ${req.path}`, bindings, () => hold());
-		if (exchange.request === undefined) {
-			exchange.closed.catch(next);
-			return;
-		}
-		const transaction: Transaction = { exchange, held: undefined, delivered: undefined };
+		const transaction = new Transaction(req, res, next, defaults, bindings);
 		transactions.set(req, transaction);
-		// the innermost router's `next`, so that its own error middleware gets it
-		const fail = (error: unknown) => void deliver(transaction, error, req.next ?? next);
-		const hold = () => {
-			if (res.headersSent || exchange.hasFailed) return;
-			transaction.held = holdResponse(
-				res,
-				() => exchange.endHandler(res.statusCode),
-				(error, reopen) => {
-					exchange.abandon(error);
-					dropSources();
-					void deliver(transaction, error, req.next ?? next, () => {
-						dropSources(); // of a handler that went on
-						reopen();
-					});
-				},
-			);
-			warnOfMissing(req);
-		};
-		let sources: Sources | undefined;
-		const dropSources = () => {
-			if (sources !== undefined) exchange.addBody(sources.drop());
-		};
-		const run = <R>(fn: () => R) => exchange.restore(fn);
+		const { exchange } = transaction;
 		// what begins after that is the request's
 		onHead(res, (status) => {
 			if (!exchange.hasFailed) exchange.endHandler(status)?.catch(() => {}); // who holds the response back has it
 		});
-		bindEnd(req, run);
-		followResponse(req, res, {
-			run,
-			onPipe(source) {
-				sources ??= new Sources(res, (error) => exchange.failBody(error), fail);
-				sources.add(source);
-			},
-			onOver() {
-				if (!res.writableFinished) exchange.abandon();
-				if (sources !== undefined) exchange.addBody(sources.over());
-				void exchange
-					.end({ status: () => res.statusCode, isComplete: () => res.writableEnded })
-					.then((late) => late && exchange.report(late.error));
-			},
-		});
+		bindEnd(req, transaction);
+		followResponse(req, res, transaction);
 		exchange.run(next);
 	};
+}
+
+/** What becomes of a request. */
+class Transaction implements ResponseEvents, ResponseState {
+	readonly exchange: Exchange;
+	/** The error that Express was told of: there is only one answer. */
+	delivered: { readonly error: unknown } | undefined;
+	readonly #req: Request;
+	readonly #res: Response;
+	readonly #next: NextFunction;
+	/** Set once something must be released before the first byte. */
+	#held: HeldResponse | undefined;
+	#sources: Sources | undefined;
+
+	constructor(
+		req: Request,
+		res: Response,
+		next: NextFunction,
+		defaults: RequestDefaults,
+		bindings: readonly Binding[],
+	) {
+		this.#req = req;
+		this.#res = res;
+		this.#next = next;
+		const name = `${req.method} ${req.path}`;
+		this.exchange = new Exchange(defaults, name, bindings, () => this.#hold());
+	}
+
+	#hold(): void {
+		const { exchange } = this;
+		const res = this.#res;
+		if (res.headersSent || exchange.hasFailed) return;
+		this.#held = holdResponse(
+			res,
+			() => exchange.endHandler(res.statusCode),
+			(error, reopen) => {
+				exchange.abandon(error);
+				this.#dropSources();
+				this.#fail(error, () => {
+					this.#dropSources(); // of a handler that went on
+					reopen();
+				});
+			},
+		);
+		warnOfMissing(this.#req);
+	}
+
+	/** Tells the innermost router, so that its own error middleware gets it. */
+	#fail(error: unknown, reopen?: () => void): void {
+		void deliver(this, error, this.#req.next ?? this.#next, reopen);
+	}
+
+	#dropSources(): void {
+		if (this.#sources !== undefined) this.exchange.addBody(this.#sources.drop());
+	}
+
+	/** Lets the response pass from now on. */
+	disarm(): void {
+		this.#held?.disarm();
+	}
+
+	run<R>(fn: () => R): R {
+		return this.exchange.restore(fn);
+	}
+
+	onPipe(source: Readable): void {
+		this.#sources ??= new Sources(
+			this.#res,
+			(error) => this.exchange.failBody(error),
+			(error) => this.#fail(error),
+		);
+		this.#sources.add(source);
+	}
+
+	onOver(): void {
+		const { exchange } = this;
+		if (!this.#res.writableFinished) exchange.abandon();
+		if (this.#sources !== undefined) exchange.addBody(this.#sources.over());
+		void exchange.end(this);
+	}
+
+	status(): number {
+		return this.#res.statusCode;
+	}
+
+	isComplete(): boolean {
+		return this.#res.writableEnded;
+	}
+
+	onLateError(error: unknown): void {
+		this.exchange.report(error);
+	}
 }
 
 /**
@@ -187,9 +236,9 @@ async function deliver(
 	next: NextFunction,
 	reopen?: () => void,
 ): Promise<void> {
-	const { exchange, held, delivered } = transaction;
+	const { exchange, delivered } = transaction;
 	transaction.delivered ??= { error };
-	held?.disarm();
+	transaction.disarm();
 	// who delivered the first error is about to have it answered
 	if (delivered !== undefined) reopen?.();
 	const { error: told } = await (reopen === undefined
@@ -283,9 +332,9 @@ export function handler(...args: unknown[]): unknown {
 			next(missing);
 			return;
 		}
-		transaction.exchange
-			.handle(route, req, res, next)
-			.catch((error) => deliver(transaction, error, next));
+		void transaction.exchange.handle(route, [req, res, next], (error) =>
+			deliver(transaction, error, next),
+		);
 	};
 }
 

@@ -30,6 +30,7 @@ import {
 	foreignCaller,
 	missingMiddleware,
 	type RequestScopeOptions,
+	type ResponseState,
 	requestDefaults,
 	routeOf,
 } from "./http.ts";
@@ -42,7 +43,7 @@ import {
 	type Values,
 } from "./index.ts";
 import { setMethod } from "./method.ts";
-import { followResponse, isBodyHeader } from "./node-response.ts";
+import { followResponse, isBodyHeader, type ResponseEvents } from "./node-response.ts";
 
 export type { RequestScopeOptions } from "./http.ts";
 
@@ -99,7 +100,7 @@ interface RuntimeEnv {
  */
 export function requestScope(options: RequestScopeOptions<[c: Context]> = {}): MiddlewareHandler {
 	const defaults = requestDefaults(options);
-	return async function requestScope(c, next) {
+	return function requestScope(c, next) {
 		if (typeof c?.req?.raw !== "object") throw foreignCaller("hono");
 		if (deliveries.get(c) !== undefined) return next();
 		const bindings = [
@@ -117,13 +118,10 @@ export function requestScope(options: RequestScopeOptions<[c: Context]> = {}): M
 			// a copy: those of the Node server are the very ones that go on changing
 			before = new Headers(c.newResponse(null).headers);
 		});
-		if (exchange.request === undefined) {
-			await exchange.closed;
-			return;
-		}
 		const delivery = new Delivery(c, exchange);
 		deliveries.set(c, delivery);
-		await exchange.work(async () => {
+		return exchange.run(async () => {
+			exchange.beginWork();
 			try {
 				await next();
 				if (!exchange.hasFailed) {
@@ -143,6 +141,8 @@ export function requestScope(options: RequestScopeOptions<[c: Context]> = {}): M
 				if (c.finalized) dropResponse(c, before);
 				delivery.over();
 				throw asError(told);
+			} finally {
+				exchange.endWork();
 			}
 			delivery.begin();
 		});
@@ -150,7 +150,7 @@ export function requestScope(options: RequestScopeOptions<[c: Context]> = {}): M
 }
 
 /** Finds out, on each runtime in its own way, when a response is over. */
-class Delivery {
+class Delivery implements ResponseEvents, ResponseState {
 	readonly exchange: Exchange;
 	readonly #c: Context;
 	readonly #outgoing: ServerResponse | undefined;
@@ -169,13 +169,7 @@ class Delivery {
 		const { incoming, outgoing, completed } = (c.env ?? {}) as RuntimeEnv;
 		if (typeof outgoing?.once === "function") {
 			this.#outgoing = outgoing;
-			followResponse(incoming, outgoing, {
-				run: (fn) => exchange.restore(fn),
-				onOver: () => {
-					if (!outgoing.writableFinished) exchange.abandon();
-					this.over();
-				},
-			});
+			followResponse(incoming, outgoing, this);
 			return;
 		}
 		c.req.raw.signal?.addEventListener("abort", () => this.#leave(), { once: true });
@@ -186,7 +180,7 @@ class Delivery {
 			return;
 		}
 		try {
-			c.executionCtx.waitUntil(exchange.closed.catch(() => {}));
+			c.executionCtx.waitUntil(exchange.closed());
 		} catch {
 			// only Workers have one
 		}
@@ -317,12 +311,32 @@ class Delivery {
 			this.exchange.cutBodies();
 			void this.#cancel(unread);
 		}
+		void this.exchange.end(this);
+	}
+
+	run<R>(fn: () => R): R {
+		return this.exchange.restore(fn);
+	}
+
+	/** Node's server has sent it, or never will. */
+	onOver(): void {
+		if (!this.#outgoing?.writableFinished) this.exchange.abandon();
+		this.over();
+	}
+
+	status(): number {
+		return this.#c.finalized ? this.#c.res.status : 0;
+	}
+
+	isComplete(): boolean {
 		const outgoing = this.#outgoing;
-		const isComplete = () =>
-			!this.#isCancelled && (outgoing?.headersSent ? outgoing.writableEnded : this.#isAnswered);
-		void this.exchange
-			.end({ status: () => (this.#c.finalized ? this.#c.res.status : 0), isComplete })
-			.then((late) => late && this.exchange.report(late.error));
+		return (
+			!this.#isCancelled && (outgoing?.headersSent ? outgoing.writableEnded : this.#isAnswered)
+		);
+	}
+
+	onLateError(error: unknown): void {
+		this.exchange.report(error);
 	}
 }
 
@@ -425,12 +439,10 @@ export function handler(...args: unknown[]): Handler {
 		const delivery = deliveries.get(c);
 		if (delivery === undefined) throw missingMiddleware("hono");
 		const { exchange } = delivery;
-		try {
-			const response = await exchange.handle(route, c, next);
-			return response instanceof Response ? delivery.followOwn(response) : (response as Response); // the overloads say so
-		} catch (error) {
+		const response = await exchange.handle(route, [c, next], async (error) => {
 			throw asError((await exchange.fail(error)).error);
-		}
+		});
+		return response instanceof Response ? delivery.followOwn(response) : (response as Response); // the overloads say so
 	};
 }
 

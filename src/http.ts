@@ -13,7 +13,6 @@ import {
 	ScopeIncompleteError,
 	tryCurrentScope,
 	useAll,
-	withScope,
 } from "./index.ts";
 
 /** The options of an adapter's `requestScope`; `A` are the framework's own objects. */
@@ -87,6 +86,8 @@ export interface ResponseState {
 	status(): number;
 	/** Whether the handler gave all of it, though the client may not have got it. */
 	isComplete(): boolean;
+	/** Takes an error that nobody has been told of yet. */
+	onLateError(error: unknown): void;
 }
 
 /**
@@ -96,12 +97,10 @@ export interface ResponseState {
  * {@link Exchange.fail}, before the framework makes a response of the error.
  */
 export class Exchange {
-	/** Open until the response is over. Unset if it couldn't be opened. */
-	readonly request: Scope | undefined;
+	/** Open until the response is over. */
+	readonly request: Scope;
 	/** Open until the first byte. */
-	readonly handler: Scope | undefined;
-	/** Settles when everything is released; rejects if that, or the work, failed. */
-	readonly closed: Promise<unknown>;
+	readonly handler: Scope;
 	readonly #abortGrace: number;
 	/** The async context in which the request began. */
 	readonly #outside = new AsyncResource("yieldscope.request");
@@ -111,7 +110,6 @@ export class Exchange {
 	#working = 0;
 	/** Told when none does. */
 	#onIdle: (() => void)[] | undefined;
-	#finish: () => void = () => {};
 	/** The error in an object: a promise would unwrap one that has a `then`. */
 	#failing: Promise<Fault> | undefined;
 	#isDropping = false;
@@ -127,7 +125,12 @@ export class Exchange {
 	/** The failure that came with a response that stays. */
 	#declared: { readonly error: unknown } | undefined;
 
-	/** @param onHandlerUse - Called when there first is something that must be released before the first byte. */
+	#onClosed: (() => void) | undefined;
+
+	/**
+	 * @param onHandlerUse - Called when there first is something that must be released before the first byte.
+	 * @throws {@link ScopeClosedError} If the enclosing scope is closing or closed.
+	 */
 	constructor(
 		defaults: RequestDefaults,
 		name: string,
@@ -135,30 +138,30 @@ export class Exchange {
 		onHandlerUse?: () => void,
 	) {
 		const { parent, abortGrace, onReleaseError } = defaults;
-		let opened: Scope | undefined;
-		// not openScope(): the enclosing scope's close is to wait for requests, not to close them
-		this.closed = withScope(
-			{ parent, bindings, onReleaseError, name, lifetime: "request" },
-			(scope) => {
-				opened = scope;
-				return new Promise<void>((resolve) => {
-					this.#finish = resolve;
-				});
-			},
-		);
-		this.closed.catch(() => {}); // fail() and end() look at it
+		this.request = openScope({
+			parent,
+			bindings,
+			onReleaseError,
+			name,
+			lifetime: "request",
+			awaited: true,
+		});
 		this.#abortGrace = abortGrace;
-		this.request = opened;
-		if (opened !== undefined) {
-			this.handler = openScope({
-				parent: opened,
-				lifetime: "handler",
-				onFirstUse: () => {
-					this.#isHandlerUsed = true;
-					onHandlerUse?.();
-				},
-			});
-		}
+		this.handler = openScope({
+			parent: this.request,
+			lifetime: "handler",
+			onFirstUse: () => {
+				this.#isHandlerUsed = true;
+				onHandlerUse?.();
+			},
+		});
+	}
+
+	/** Resolves when everything is released. */
+	closed(): Promise<void> {
+		return new Promise((resolve) => {
+			this.#onClosed = resolve;
+		});
 	}
 
 	/** Whether its resources have been told of a failure. */
@@ -168,47 +171,53 @@ export class Exchange {
 
 	/** Runs `fn` with the handler's scope ambient. */
 	run<R>(fn: () => R): R {
-		return (this.handler as Scope).run(fn); // adapters don't go on without one
+		return this.handler.run(fn);
 	}
 
 	/** {@link Exchange.run}, unless that scope is ambient already, which is cheaper. */
 	restore<R>(fn: () => R): R {
-		const scope = this.handler?.disposed ? this.request : this.handler;
-		return scope !== undefined && tryCurrentScope() === scope ? fn() : this.run(fn);
+		const scope = this.handler.disposed ? this.request : this.handler;
+		return tryCurrentScope() === scope ? fn() : this.run(fn);
 	}
 
-	/** Runs a handler, which the release after an abort waits for. */
-	work<R>(fn: () => R): Promise<Awaited<R>> {
+	/** A handler begins, which the release after an abort waits for. */
+	beginWork(): void {
 		this.#working++;
-		return this.restore(() => this.#track(fn));
 	}
 
-	async #track<R>(fn: () => R): Promise<Awaited<R>> {
-		try {
-			return await fn();
-		} finally {
-			this.#endWork();
-		}
-	}
-
-	#endWork(): void {
+	endWork(): void {
 		if (--this.#working > 0 || this.#onIdle === undefined) return;
 		for (const tell of this.#onIdle.splice(0)) tell();
 	}
 
-	/** Runs a route as {@link Exchange.work}: acquires its dependencies, and calls it with them and the framework's own arguments. */
-	handle(route: Route, ...args: readonly unknown[]): Promise<unknown> {
-		this.#working++;
-		return this.restore(() => this.#inject(route, args));
+	/**
+	 * Runs a route: acquires its dependencies, and calls it with them and the framework's own arguments.
+	 *
+	 * @param onError - Makes of an error what the framework is to see.
+	 */
+	handle(
+		route: Route,
+		args: readonly unknown[],
+		onError: (error: unknown) => Promise<void>,
+	): Promise<unknown> {
+		this.beginWork();
+		return this.restore(() => this.#handle(route, args, onError));
 	}
 
-	async #inject({ dependencies, fn }: Route, args: readonly unknown[]): Promise<unknown> {
+	async #handle(
+		{ dependencies, fn }: Route,
+		args: readonly unknown[],
+		onError: (error: unknown) => Promise<void>,
+	): Promise<unknown> {
 		try {
-			const values = dependencies === undefined ? [] : [await useAll(dependencies)];
-			if (fn !== goOn) this.request?.mark("handler:start");
-			return await fn(...values, ...args);
-		} finally {
-			this.#endWork();
+			const values = dependencies && (await useAll(dependencies));
+			if (fn !== goOn) this.request.mark("handler:start");
+			const result = await (values === undefined ? fn(...args) : fn(values, ...args));
+			this.endWork();
+			return result;
+		} catch (error) {
+			this.endWork();
+			return onError(error);
 		}
 	}
 
@@ -228,8 +237,8 @@ export class Exchange {
 		try {
 			await written;
 		} catch (error) {
-			const signal = this.request?.signal;
-			const hasGivenUp = signal?.aborted === true && isEcho(error, signal.reason);
+			const { signal } = this.request;
+			const hasGivenUp = signal.aborted && isEcho(error, signal.reason);
 			this.failBody(hasGivenUp ? signal.reason : error);
 			if (!hasGivenUp) throw error;
 		}
@@ -244,21 +253,21 @@ export class Exchange {
 	 */
 	endHandler(status: number): Promise<void> | undefined {
 		const { handler } = this;
-		if (this.#isHandlerEnded || handler === undefined) return this.#handlerEnd;
+		if (this.#isHandlerEnded) return this.#handlerEnd;
 		this.#isHandlerEnded = true;
 		if (this.#failing === undefined) this.#mark("handler:end", status);
 		if (handler.disposed) {
 			if (this.#failing === undefined) this.#mark("response:start", status);
 			// by a handler, before anybody could say that it succeeded: what was rolled back must not go unnoticed
-			if (this.#isHandlerUsed && handler.outcome.type === "incomplete") this.report(closedEarly());
+			if (this.#isHandlerUsed && handler.outcome.type === "incomplete")
+				this.report(closedEarly("handler"));
 			return undefined;
 		}
 		const byStatus =
 			status >= 500 ? new ScopeError(`The response has the status ${status}.`) : undefined;
 		if (byStatus !== undefined) handler.fail(byStatus);
 		handler.complete();
-		// a close that is awaited inside, by what it waits for, would be refused
-		const closing = this.#outside.runInAsyncScope(() => handler.disposeAsync());
+		const closing = this.#close(handler);
 		if (this.#isHandlerUsed) this.#handlerEnd = this.#endHandler(closing, status, byStatus);
 		else {
 			this.#mark("response:start", status);
@@ -267,12 +276,17 @@ export class Exchange {
 		return this.#handlerEnd;
 	}
 
+	/** Outside: a close that is awaited inside, by what it waits for, would be refused. */
+	#close(scope: Scope): Promise<void> {
+		return this.#outside.runInAsyncScope(scope.disposeAsync, scope);
+	}
+
 	async #endHandler(
 		closing: Promise<void>,
 		status: number,
 		byStatus: ScopeError | undefined,
 	): Promise<void> {
-		const { outcome, rejected } = await this.#awaitEnd(this.handler as Scope, closing); // endHandler closes it
+		const { outcome, rejected } = await this.#awaitEnd(this.handler, closing);
 		const hasFailed = outcome.type === "failure";
 		// a failure that was declared in good order, by a status or by fail(), leaves the response as it is
 		if (hasFailed && rejected && !Object.is(outcome.error, byStatus)) throw outcome.error;
@@ -282,13 +296,13 @@ export class Exchange {
 
 	/** Tells who listens to events, as long as the response isn't over. */
 	#mark(name: string, detail?: unknown): void {
-		if (!this.#isOver) this.request?.mark(name, detail);
+		if (!this.#isOver) this.request.mark(name, detail);
 	}
 
 	/** The work has failed, and the response says so. */
 	#declare(error: unknown): void {
 		this.#declared = { error };
-		this.request?.fail(error);
+		this.request.fail(error);
 	}
 
 	/**
@@ -326,7 +340,6 @@ export class Exchange {
 
 	async #fail(error: unknown): Promise<Fault> {
 		const { handler, request } = this;
-		if (handler === undefined || request === undefined) return { error };
 		let isUnanswered = !this.#isHandlerEnded;
 		if (isUnanswered) this.#mark("handler:end");
 		// closing the handler's scope doesn't tell its own signal
@@ -337,20 +350,18 @@ export class Exchange {
 			await this.#handlerEnd?.catch(() => {
 				isUnanswered = true;
 			});
-		} else told = await this.#failScope(handler, error, () => handler.disposeAsync());
-		const answer = await this.#failScope(request, told.error, () => {
-			this.#finish();
-			return this.closed;
-		});
+		} else told = await this.#failScope(handler, error);
+		const answer = await this.#failScope(request, told.error);
+		this.#onClosed?.();
 		if (isUnanswered) this.#mark("response:start");
 		return answer;
 	}
 
 	/** Closes a scope whose work failed with `error`; gives what its resources made of it. */
-	async #failScope(scope: Scope, error: unknown, close: () => Promise<unknown>): Promise<Fault> {
+	async #failScope(scope: Scope, error: unknown): Promise<Fault> {
 		const isFirst = !scope.disposed && scope.outcome.type !== "failure";
 		scope.fail(error);
-		const { outcome } = await this.#awaitEnd(scope, close());
+		const { outcome } = await this.#awaitEnd(scope, this.#close(scope));
 		if (outcome.type !== "failure") return { error };
 		if (isFirst) return outcome;
 		// a task failed before; nobody else would hear of it
@@ -375,12 +386,12 @@ export class Exchange {
 	/** Nobody waits for the response any more, as a rule because the client has gone: tells the handler so. */
 	abandon(reason: unknown = clientGone()): void {
 		this.#isAbandoned = true;
-		this.request?.cancel(reason);
+		this.request.cancel(reason);
 	}
 
 	/** Gives an error that can't reach anybody else to `onReleaseError`. */
 	report(error: unknown): void {
-		this.request?.report(error);
+		this.request.report(error);
 	}
 
 	/** Nobody reads the bodies any more: what writes them has no more time than after an abort. */
@@ -396,12 +407,10 @@ export class Exchange {
 	/**
 	 * The response is over: waits for the handler and the body, and releases what is left.
 	 *
-	 * @param response - Looked at when they have settled: the status, and whether the handler completed the response.
-	 * @returns An error that nobody has been told of yet.
+	 * @param response - Looked at when they have settled.
 	 */
-	async end(response: ResponseState): Promise<{ readonly error: unknown } | undefined> {
+	async end(response: ResponseState): Promise<void> {
 		const { request } = this;
-		if (request === undefined) return undefined;
 		this.#isOver = true;
 		// the answer to a failure is the framework's: nobody knows its status before
 		const isAnswered = this.#failing !== undefined && response.isComplete();
@@ -409,22 +418,37 @@ export class Exchange {
 		if (this.#working > 0 || this.#bodies !== undefined || this.#handlerEnd !== undefined) {
 			await this.#settled();
 		}
-		const failure =
-			this.#bodyFailure ?? (response.isComplete() ? undefined : { error: clientGone() });
-		if (this.#failing !== undefined || failure !== undefined) {
-			const told = await this.fail(failure?.error);
-			return failure === undefined || Object.is(told.error, failure.error) ? undefined : told;
+		const isComplete = response.isComplete();
+		if (this.#failing !== undefined || this.#bodyFailure !== undefined || !isComplete) {
+			await this.#endFailed(response, isComplete);
+			return;
 		}
 		try {
 			const ending = this.endHandler(response.status());
 			if (ending !== undefined) await ending;
 		} catch (error) {
-			return this.fail(error);
+			response.onLateError((await this.fail(error)).error);
+			return;
 		}
+		if (request.disposed && request.outcome.type === "incomplete")
+			this.report(closedEarly("request"));
 		request.complete();
-		this.#finish();
-		const { outcome } = await ended(request, this.closed);
-		return outcome.type !== "failure" || this.#isDeclared(outcome.error) ? undefined : outcome;
+		try {
+			await this.#close(request);
+		} catch (error) {
+			reportRest(request, error);
+		}
+		this.#onClosed?.();
+		const { outcome } = request;
+		if (outcome.type === "failure" && !this.#isDeclared(outcome.error))
+			response.onLateError(outcome.error);
+	}
+
+	async #endFailed(response: ResponseState, isComplete: boolean): Promise<void> {
+		const failure = this.#bodyFailure ?? (isComplete ? undefined : { error: clientGone() });
+		const told = await this.fail(failure?.error);
+		if (failure !== undefined && !Object.is(told.error, failure.error))
+			response.onLateError(told.error);
 	}
 
 	/** Resolves when handlers and body are done, or their time is up once the client has gone. */
@@ -460,7 +484,7 @@ export class Exchange {
 	}
 }
 
-/** How a scope ended, once it has closed. What failed on top of the outcome's own error is reported. */
+/** How a scope ended, once it has closed. */
 async function ended(
 	scope: Scope,
 	closing: Promise<unknown>,
@@ -470,14 +494,19 @@ async function ended(
 		await closing;
 	} catch (error) {
 		rejected = true;
-		const { outcome } = scope;
-		let rest = error;
-		while (outcome.type === "failure" && !Object.is(rest, outcome.error) && isSuppressed(rest)) {
-			scope.report(rest.error);
-			rest = rest.suppressed;
-		}
+		reportRest(scope, error);
 	}
 	return { outcome: scope.outcome, rejected };
+}
+
+/** Reports what failed on top of the outcome's own error. */
+function reportRest(scope: Scope, error: unknown): void {
+	const { outcome } = scope;
+	let rest = error;
+	while (outcome.type === "failure" && !Object.is(rest, outcome.error) && isSuppressed(rest)) {
+		scope.report(rest.error);
+		rest = rest.suppressed;
+	}
 }
 
 function isSuppressed(
@@ -486,10 +515,10 @@ function isSuppressed(
 	return typeof error === "object" && error !== null && "error" in error && "suppressed" in error;
 }
 
-function closedEarly(): ScopeIncompleteError {
+function closedEarly(scope: "handler" | "request"): ScopeIncompleteError {
 	return new ScopeIncompleteError(
-		'The handler closed its "handler" scope itself: its resources were rolled back, and the response is sent all the same. Leave that to requestScope(), or call complete() before.',
-		{ scope: "handler" },
+		`The handler closed its "${scope}" scope itself: its resources were rolled back, and the response is sent all the same. Leave that to requestScope(), or call complete() before.`,
+		{ scope },
 	);
 }
 

@@ -130,8 +130,8 @@ export class Instance implements Linked {
 			waiter.reject(this.#refusal.error);
 			return;
 		}
-		this.#waiters ??= [];
-		this.#waiters.push(waiter);
+		if (this.#waiters === undefined) this.#waiters = [waiter];
+		else this.#waiters.push(waiter);
 	}
 
 	#forgetWaiters(): void {

@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { Readable } from "node:stream";
 import type {
 	Context,
 	DefaultContext,
@@ -22,18 +23,28 @@ import {
 	foreignCaller,
 	isEcho,
 	missingMiddleware,
+	type RequestDefaults,
 	type RequestScopeOptions,
+	type ResponseState,
 	requestDefaults,
 	routeOf,
 	truthyError,
 } from "./http.ts";
-import { type Dependencies, provide, type Resource, token, type Values } from "./index.ts";
+import {
+	type Binding,
+	type Dependencies,
+	provide,
+	type Resource,
+	token,
+	type Values,
+} from "./index.ts";
 import {
 	bindEnd,
 	followResponse,
 	type HeldResponse,
 	holdResponse,
 	isBodyHeader,
+	type ResponseEvents,
 	Sources,
 	streamOver,
 } from "./node-response.ts";
@@ -95,91 +106,136 @@ const exchanges = attachments<Exchange>();
  */
 export function requestScope(options: RequestScopeOptions<[ctx: Context]> = {}): Middleware {
 	const defaults = requestDefaults(options);
-	return async function requestScope(ctx: Context, next: Next): Promise<void> {
+	return function requestScope(ctx: Context, next: Next): Promise<void> {
 		if (ctx.res === undefined) throw foreignCaller("koa");
-		const known = exchanges.get(ctx.req);
-		if (known !== undefined) return known.run(next);
 		const { req, res } = ctx;
-		let held: HeldResponse | undefined;
-		let hasReturned = false;
-		let reopen = () => {};
-		let stopWaiting: (error: unknown) => void = () => {};
-		const dropHeld = (error: unknown, open: () => void) => {
-			hasReturned = true;
-			reopen = open;
-			exchange.abandon(error);
-			dropSources();
-			stopWaiting(error);
-		};
-		let sources: Sources | undefined;
-		const dropSources = () => {
-			if (sources !== undefined) exchange.addBody(sources.drop());
-		};
+		const known = exchanges.get(req);
+		if (known !== undefined) return known.run(next);
 		const bindings = [
 			provide(HttpContext, ctx),
 			provide(HttpRequest, ctx.request),
 			provide(HttpResponse, ctx.response),
 			...(options.bindings?.(ctx) ?? []),
 		];
-		const exchange = new Exchange(defaults, `${ctx.method} ${ctx.path}`, bindings, () => {
-			if (res.headersSent || exchange.hasFailed) return;
-			// for who answers past Koa, on ctx.res
-			held = holdResponse(res, () => exchange.endHandler(res.statusCode), dropHeld);
-		});
-		if (exchange.request === undefined) {
-			await exchange.closed;
-			return;
-		}
+		const answer = new Answer(ctx, defaults, bindings);
+		const { exchange } = answer;
 		exchanges.set(req, exchange);
-		let isAnswered = false;
-		const run = <R>(fn: () => R) => exchange.restore(fn);
-		bindEnd(req, run);
-		followResponse(req, res, {
-			run,
-			onPipe(source) {
-				sources ??= new Sources(res, (error) => exchange.failBody(error));
-				sources.add(source);
-			},
-			onOver() {
-				if (!res.writableFinished) exchange.abandon();
-				if (sources !== undefined) exchange.addBody(sources.over());
-				const isComplete = () => (res.headersSent ? res.writableEnded : isAnswered);
-				void exchange
-					.end({ status: () => ctx.status, isComplete })
-					.then((late) => late && emitError(ctx, exchange, late.error));
-			},
-		});
-		await exchange.work(async () => {
-			const working = next();
-			try {
-				await new Promise<void>((resolve, reject) => {
-					stopWaiting = reject;
-					working.then(resolve, reject);
-				});
-				hasReturned = true;
-				const failed = followBody(ctx, exchange);
-				held?.disarm();
-				const ending = exchange.endHandler(ctx.status);
-				if (ending !== undefined) await ending;
-				const error = failed[0] ?? (isNodeStream(ctx.body) ? ctx.body.errored : undefined);
-				if (error !== undefined && error !== null) throw error;
-				isAnswered = true;
-			} catch (error) {
-				dropBody(ctx.body, error);
-				working.catch((later) => isEcho(later, error) || exchange.report(later));
-				const told = truthyError((await exchange.drop(error, working)).error);
-				dropSources(); // of a handler that went on
-				reopen();
-				if (hasReturned && !ctx.headerSent) dropResponse(ctx, held);
-				// Koa leaves a response hanging whose head is sent
-				if (ctx.headerSent && !res.writableEnded) res.destroy();
-				throw told;
-			} finally {
-				// only if it is set: deleting makes an object slow
-				if (Object.hasOwn(ctx, "onerror")) Reflect.deleteProperty(ctx, "onerror");
-			}
-		});
+		bindEnd(req, answer);
+		followResponse(req, res, answer);
+		return exchange.run(() => answer.give(next));
 	};
+}
+
+/** What becomes of a request. */
+class Answer implements ResponseEvents, ResponseState {
+	readonly exchange: Exchange;
+	readonly #ctx: Context;
+	#held: HeldResponse | undefined;
+	#sources: Sources | undefined;
+	#hasReturned = false;
+	#isGiven = false;
+	#reopen: (() => void) | undefined;
+	#stopWaiting: ((error: unknown) => void) | undefined;
+
+	constructor(ctx: Context, defaults: RequestDefaults, bindings: readonly Binding[]) {
+		this.#ctx = ctx;
+		const name = `${ctx.method} ${ctx.path}`;
+		this.exchange = new Exchange(defaults, name, bindings, () => this.#hold());
+	}
+
+	/** For who answers past Koa, on `ctx.res`. */
+	#hold(): void {
+		const { exchange } = this;
+		const { res } = this.#ctx;
+		if (res.headersSent || exchange.hasFailed) return;
+		this.#held = holdResponse(
+			res,
+			() => exchange.endHandler(res.statusCode),
+			(error, reopen) => {
+				this.#hasReturned = true;
+				this.#reopen = reopen;
+				exchange.abandon(error);
+				this.#dropSources();
+				this.#stopWaiting?.(error);
+			},
+		);
+	}
+
+	#dropSources(): void {
+		if (this.#sources !== undefined) this.exchange.addBody(this.#sources.drop());
+	}
+
+	/** Runs the handlers, and releases what is theirs before the response. */
+	async give(next: Next): Promise<void> {
+		const { exchange } = this;
+		const ctx = this.#ctx;
+		exchange.beginWork();
+		const working = next();
+		try {
+			await new Promise<void>((resolve, reject) => {
+				this.#stopWaiting = reject;
+				working.then(resolve, reject);
+			});
+			this.#hasReturned = true;
+			const failed = followBody(ctx, exchange);
+			this.#held?.disarm();
+			const ending = exchange.endHandler(ctx.status);
+			if (ending !== undefined) await ending;
+			const error = failed[0] ?? (isNodeStream(ctx.body) ? ctx.body.errored : undefined);
+			if (error !== undefined && error !== null) throw error;
+			this.#isGiven = true;
+		} catch (error) {
+			await this.#drop(error, working);
+		} finally {
+			// only if it is set: deleting makes an object slow
+			if (Object.hasOwn(ctx, "onerror")) Reflect.deleteProperty(ctx, "onerror");
+			exchange.endWork();
+		}
+	}
+
+	/** Drops the response, and throws the error that Koa is to see. */
+	async #drop(error: unknown, working: Promise<unknown>): Promise<never> {
+		const { exchange } = this;
+		const ctx = this.#ctx;
+		dropBody(ctx.body, error);
+		working.catch((later) => isEcho(later, error) || exchange.report(later));
+		const told = truthyError((await exchange.drop(error, working)).error);
+		this.#dropSources(); // of a handler that went on
+		this.#reopen?.();
+		if (this.#hasReturned && !ctx.headerSent) dropResponse(ctx, this.#held);
+		// Koa leaves a response hanging whose head is sent
+		if (ctx.headerSent && !ctx.res.writableEnded) ctx.res.destroy();
+		throw told;
+	}
+
+	run<R>(fn: () => R): R {
+		return this.exchange.restore(fn);
+	}
+
+	onPipe(source: Readable): void {
+		this.#sources ??= new Sources(this.#ctx.res, (error) => this.exchange.failBody(error));
+		this.#sources.add(source);
+	}
+
+	onOver(): void {
+		const { exchange } = this;
+		if (!this.#ctx.res.writableFinished) exchange.abandon();
+		if (this.#sources !== undefined) exchange.addBody(this.#sources.over());
+		void exchange.end(this);
+	}
+
+	status(): number {
+		return this.#ctx.status;
+	}
+
+	isComplete(): boolean {
+		const { res } = this.#ctx;
+		return res.headersSent ? res.writableEnded : this.#isGiven;
+	}
+
+	onLateError(error: unknown): void {
+		emitError(this.#ctx, this.exchange, error);
+	}
 }
 
 /**
@@ -302,13 +358,11 @@ export function handler<S = DefaultState, C = DefaultContext>(
 export function handler(dependencies: Dependencies): Middleware;
 export function handler(...args: unknown[]): Middleware {
 	const route = routeOf(args);
-	return async function handler(ctx, next) {
+	return function handler(ctx, next) {
 		const exchange = exchanges.get(ctx.req);
 		if (exchange === undefined) throw missingMiddleware("koa");
-		try {
-			await exchange.handle(route, ctx, next);
-		} catch (error) {
+		return exchange.handle(route, [ctx, next], async (error) => {
 			throw truthyError((await exchange.fail(error)).error);
-		}
+		});
 	};
 }

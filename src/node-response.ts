@@ -37,13 +37,7 @@ export function followResponse(
 	};
 	callbacks?.add(end);
 	res.on("close", end); // not once(), which takes longer
-	bindEnd(
-		res,
-		(fn) => events.run(fn),
-		(event, argument) => {
-			if (event === "pipe") events.onPipe?.(argument as Readable);
-		},
-	);
+	bindEnd(res, events);
 	if (res.destroyed || res.closed) end();
 }
 
@@ -71,25 +65,31 @@ export function onHead(res: ServerResponse, callback: (status: number) => void):
 	res.writeHead = onHead;
 }
 
-/**
- * When a client goes, its socket emits, and knows nothing of the request: `run` restores what listeners may expect.
- *
- * @param onEmit - Told of each event before the listeners.
- */
+/** When a client goes, its socket emits, and knows nothing of the request: restores what listeners may expect. */
 export function bindEnd(
 	emitter: EventEmitter,
-	run: <R>(fn: () => R) => R,
-	onEmit?: (event: string | symbol, argument: unknown) => void,
+	events: Pick<ResponseEvents, "run" | "onPipe">,
 ): void {
 	const { emit } = emitter;
 	// setMethod() says why it isn't written where it is assigned; here it would take longer
 	const emitBound: typeof emit = (event, ...args) => {
-		onEmit?.(event, args[0]);
+		if (event === "pipe") events.onPipe?.(args[0] as Readable);
 		return event === "close" || event === "finish"
-			? run(() => emit.call(emitter, event, ...args))
+			? emitIn(events, emitter, emit, event, args)
 			: emit.call(emitter, event, ...args);
 	};
 	emitter.emit = emitBound;
+}
+
+/** On its own, or every event would take memory for what only this needs. */
+function emitIn(
+	events: Pick<ResponseEvents, "run">,
+	emitter: EventEmitter,
+	emit: EventEmitter["emit"],
+	event: string,
+	args: unknown[],
+): boolean {
+	return events.run(() => emit.call(emitter, event, ...args));
 }
 
 /** The streams that are piped into a response. One that fails cuts the connection, as a pipeline does. */

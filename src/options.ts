@@ -37,7 +37,11 @@ export function checkOptions(options: {
 	checkTimeout(options.releaseTimeout);
 }
 
-export function checkKind(name: string, value: unknown, kind: "string" | "function"): void {
+export function checkKind(
+	name: string,
+	value: unknown,
+	kind: "string" | "function" | "boolean",
+): void {
 	if (value === undefined || typeof value === kind) return;
 	throw new InvalidArgumentError(`Expected \`${name}\` to be a ${kind}, got ${kindOf(value)}.`);
 }

@@ -139,7 +139,7 @@ async function depart(
 		const verdict = failed.get(owner) ?? succeeded;
 		await owner.enterContext(
 			departure.frameOf(owner),
-			() => releaseInTurn(owner, unit, list, verdict),
+			() => releaseInTurn(owner, unit, list, verdict, false),
 			unit,
 		);
 		const rest = (left.get(owner) as number) - 1; // each unit has been counted

@@ -41,12 +41,17 @@ export function release(owner: Owner): Promise<void> | undefined {
 		owner.finish();
 		return undefined;
 	}
-	const finish = (at?: number) => owner.finish(at);
 	if (owner.ordered && !owner.concurrent)
-		return releaseInTurn(owner, { last: entries.last }, entries, owner, finish);
+		return releaseInTurn(owner, { last: entries.last }, entries, owner, true);
+	return releaseUnordered(owner);
+}
+
+async function releaseUnordered(owner: Owner): Promise<void> {
+	const { entries } = owner;
 	const limit = owner.concurrent ? Number.POSITIVE_INFINITY : 1;
-	const releaseUnit = (unit: Unit) => releaseInTurn(owner, unit, entries, owner);
-	return releaseByEdges(entries.toArray(), limit, releaseUnit).then(() => finish());
+	const releaseUnit = (unit: Unit) => releaseInTurn(owner, unit, entries, owner, false);
+	await releaseByEdges(entries.toArray(), limit, releaseUnit);
+	owner.finish();
 }
 
 /** What is released in one go. */
@@ -62,15 +67,16 @@ function unitOf(last: Entry): Unit {
 }
 
 /**
- * Releases from the last to the first; every one, whatever the others do. Then calls `done`, without another tick: with
- * the time, if somebody has been told when the last release ended.
+ * Releases from the last to the first; every one, whatever the others do.
+ *
+ * @param finishes - Whether the owner is then closed, without another tick.
  */
 export async function releaseInTurn(
 	owner: Owner,
 	{ last, count = Number.POSITIVE_INFINITY }: Unit,
 	list: List<Entry>,
 	verdict: Verdict,
-	done?: (at?: number) => void,
+	finishes: boolean,
 ): Promise<void> {
 	let owesAwait = false;
 	let awaited = false;
@@ -128,7 +134,7 @@ export async function releaseInTurn(
 	}
 	// https://tc39.es/proposal-explicit-resource-management/#sec-disposeresources, step 4
 	if (owesAwait && !awaited) await undefined;
-	done?.(at);
+	if (finishes) owner.finish(at);
 }
 
 /** {@link releaseInTurn} for a scope that can't wait: nothing in it is asynchronous. */

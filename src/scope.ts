@@ -65,6 +65,13 @@ export interface ScopeOptions {
 	 * @defaultValue the enclosing scope's; outermost, `console.error`
 	 */
 	readonly onReleaseError?: ((error: unknown) => void) | undefined;
+	/**
+	 * Whether the enclosing scope's close waits until this one is closed, as it does for {@link withScope}, instead of closing
+	 * it: for work that isn't one function, like a request. Nobody is warned of one that stays open.
+	 *
+	 * @defaultValue `false`
+	 */
+	readonly awaited?: boolean | undefined;
 	/** Called once, when the scope first gets something to release or to wait for: adapters need to do nothing before. */
 	readonly onFirstUse?: (() => void) | undefined;
 }
@@ -126,7 +133,9 @@ export class Scope implements AsyncDisposable {
 	constructor(options: ScopeOptions = {}, opener: Opener = Scope, held = true) {
 		const parent = parentOwner(options.parent, ambientOwner(frames.getStore()));
 		this.#owner = openOwner(this, false, parent, options);
-		noteOpening(this.#owner, opener, held);
+		const isAwaited = held && options.awaited === true;
+		if (isAwaited) this.#owner.closesItself(false);
+		noteOpening(this.#owner, opener, held && !isAwaited);
 		// a scope that is moved goes on as another
 		if (scopeTrace.hasSubscribers && opener !== Scope.prototype.move) publishOpening(this.#owner);
 		if (options.signal !== undefined) this.#owner.listen(options.signal);

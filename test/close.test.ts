@@ -1602,6 +1602,76 @@ describe("onFirstUse", () => {
 	});
 });
 
+describe("an awaited scope", () => {
+	const opened = () => {
+		const log: string[] = [];
+		const parent = openScope({ name: "parent" });
+		const child = openScope({ parent, awaited: true });
+		const R = resource(async function* R() {
+			try {
+				yield 1;
+				log.push("success");
+			} catch (error) {
+				log.push(String(error));
+				throw error;
+			}
+		});
+		return { log, parent, child, R };
+	};
+
+	it("is waited for by its parent's close, which doesn't close it", async () => {
+		const { log, parent, child, R } = opened();
+		await child.use(R);
+		const closing = parent.disposeAsync().then(() => log.push("closed"));
+		await ticks(20);
+		expect([child.disposed, log]).toEqual([false, []]);
+		child.complete();
+		await child.disposeAsync();
+		await closing;
+		expect(log).toEqual(["success", "closed"]);
+	});
+
+	it("is aborted where the parent closes with a failure, and told of it", async () => {
+		const { log, parent, child, R } = opened();
+		await child.use(R);
+		const error = new Error("the parent's");
+		parent.fail(error);
+		const closing = parent.disposeAsync();
+		expect(child.signal.reason).toBe(error);
+		child.fail(child.signal.reason);
+		await child.disposeAsync();
+		await closing;
+		expect(log).toEqual(["Error: the parent's"]);
+	});
+
+	it("gives the error of a release to whoever closes it, not to its parent", async () => {
+		const { parent, child } = opened();
+		const error = new Error("no release");
+		child.defer(() => {
+			throw error;
+		});
+		child.complete();
+		await expect(child.disposeAsync()).rejects.toBe(error);
+		await expect(parent.disposeAsync()).resolves.toBeUndefined();
+	});
+
+	it("is nothing that a setup's release closes", async () => {
+		const { parent } = opened();
+		let inner: Scope | undefined;
+		const Opener = resource(async function* Opener() {
+			inner = openScope({ parent: currentScope(), awaited: true });
+			yield 1;
+		});
+		const outer = openScope({ parent });
+		await outer.use(Opener);
+		const closing = outer.disposeAsync();
+		await ticks(20);
+		expect([inner?.disposed, outer.inspect().state]).toEqual([false, "closing"]);
+		await inner?.disposeAsync();
+		await closing;
+	});
+});
+
 describe("rule 20: where there is nothing to wait for", () => {
 	const Sync = resource(function* () {
 		yield 1;

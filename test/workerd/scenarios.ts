@@ -774,7 +774,7 @@ export const scenarios: Record<string, Scenario> = {
 				),
 			),
 		answer: "a",
-		log: ["+R", "told half-way", "head 200", "-R half-way"],
+		log: ["+R", "head 200", "told half-way", "-R half-way"],
 	},
 	"gives such a callback abortGrace when nobody reads": {
 		define: ({ app, R }) =>
