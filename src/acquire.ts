@@ -147,7 +147,8 @@ function depend(requester: Instance, target: Instance): void {
 /** Runs the setup in its owner's async context, whoever asks. */
 function begin(instance: Instance, origin: Owner): void {
 	const event = acquireTrace.hasSubscribers ? acquireEvent(instance, origin) : undefined;
-	const setup = event === undefined ? start : () => acquireTrace.run(event, () => start(instance));
+	const setup =
+		event === undefined ? start : () => acquireTrace.run(event, start, instance, undefined);
 	instance.owner.enterContext(instance, setup, instance);
 }
 

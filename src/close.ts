@@ -97,7 +97,7 @@ export async function runTask<T>(
 	try {
 		return await (event === undefined
 			? frames.run(task, work)
-			: taskTrace.run(event, () => frames.run(task, work)));
+			: taskTrace.run(event, runAs<T>, task, work));
 	} catch (error) {
 		owner.fail(error);
 		if (event !== undefined) event.error = error;
@@ -107,6 +107,10 @@ export async function runTask<T>(
 		owner.end();
 		if (event !== undefined) taskTrace.finish(event);
 	}
+}
+
+function runAs<T>(task: Task, work: () => T): T {
+	return frames.run(task, work);
 }
 
 /** Queues work for when the scope's work is done, in the async context of whoever queues it. */

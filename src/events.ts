@@ -153,11 +153,11 @@ class Trace<E extends TracedEvent> {
 		end.publish(event);
 	}
 
-	/** Publishes `start`, calls `fn` in the contexts that listeners want for it, and publishes `end`. */
-	run<R>(event: E, fn: () => R): R {
+	/** Publishes `start`, calls `fn` with its arguments in the contexts that listeners want for it, and publishes `end`. */
+	run<A, B, R>(event: E, fn: (a: A, b: B) => R, a: A, b: B): R {
 		const { start, end } = this.#channels as TracingChannel; // somebody listens
 		try {
-			return start.runStores(event, () => (event.around ? runAround(event.around, fn) : fn()));
+			return start.runStores(event, runEvent<A, B, R>, undefined, event, fn, a, b);
 		} finally {
 			end.publish(event);
 		}
@@ -171,6 +171,10 @@ class Trace<E extends TracedEvent> {
 		asyncStart.publish(event);
 		asyncEnd.publish(event);
 	}
+}
+
+function runEvent<A, B, R>(event: TracedEvent, fn: (a: A, b: B) => R, a: A, b: B): R {
+	return event.around ? runAround(event.around, () => fn(a, b)) : fn(a, b);
 }
 
 /** Calls `fn` exactly once, in `around`, whatever that does: what it throws is thrown where it hurts nobody, as by channels. */

@@ -255,7 +255,6 @@ export class Exchange {
 		const { handler } = this;
 		if (this.#isHandlerEnded) return this.#handlerEnd;
 		this.#isHandlerEnded = true;
-		if (this.#failing === undefined) this.#mark("handler:end", status);
 		if (handler.disposed) {
 			if (this.#failing === undefined) this.#mark("response:start", status);
 			// by a handler, before anybody could say that it succeeded: what was rolled back must not go unnoticed
@@ -267,9 +266,11 @@ export class Exchange {
 			status >= 500 ? new ScopeError(`The response has the status ${status}.`) : undefined;
 		if (byStatus !== undefined) handler.fail(byStatus);
 		handler.complete();
-		const closing = this.#close(handler);
-		if (this.#isHandlerUsed) this.#handlerEnd = this.#endHandler(closing, status, byStatus);
-		else {
+		if (this.#isHandlerUsed) {
+			this.#mark("handler:end", status);
+			this.#handlerEnd = this.#endHandler(this.#close(handler), status, byStatus);
+		} else {
+			void this.#close(handler);
 			this.#mark("response:start", status);
 			if (handler.outcome.type === "failure") this.#declare(handler.outcome.error);
 		}

@@ -108,9 +108,7 @@ export async function releaseInTurn(
 		const event = eventOf(owner, entry, sent, verdict);
 		try {
 			let result =
-				event === undefined
-					? begin(entry, sent)
-					: releaseTrace.run(event, begin.bind(undefined, entry, sent));
+				event === undefined ? begin(entry, sent) : releaseTrace.run(event, begin, entry, sent);
 			if (!isEmpty && (entry instanceof Callback || isThenable(result))) {
 				awaited = true;
 				const limit = limitOf(owner, entry);
@@ -145,9 +143,7 @@ export function releaseSync(owner: Owner): void {
 		const event = eventOf(owner, entry, sent, owner);
 		try {
 			const result =
-				event === undefined
-					? begin(entry, sent)
-					: releaseTrace.run(event, begin.bind(undefined, entry, sent));
+				event === undefined ? begin(entry, sent) : releaseTrace.run(event, begin, entry, sent);
 			if (entry instanceof Instance)
 				end(owner, entry, result, sent)?.catch((error) => owner.report(error));
 		} catch (thrown) {

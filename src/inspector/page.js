@@ -235,7 +235,7 @@ function phasesOf(record) {
 		from = until;
 		return to !== undefined;
 	};
-	const answered = markOf(record, "handler:end");
+	const answered = markOf(record, "handler:end") ?? markOf(record, "response:start");
 	if (answered === undefined && record.lifetime !== "request") {
 		const over = entries.find(({ kind, id }) => kind === "release" && isLast(record, id));
 		if (add("work", "work", over?.startedAt)) add("release", "release", end);

@@ -9,12 +9,12 @@ async function compare(framework: Framework, short: boolean): Promise<Row[]> {
 	const middle = { inspected: [] as number[], ours: [] as number[] };
 	const cpu = { inspected: [] as number[], ours: [] as number[] };
 	// two processes of the same program differ by as much as is to be measured
-	for (let pair = 0; pair < (short ? 1 : 4); pair++) {
+	for (let pair = 0; pair < (short ? 1 : 12); pair++) {
 		const servers: HttpServer[] = [];
 		try {
 			for (const variant of variants) servers.push(await start(framework, variant));
 			for (const server of servers) await load(server, short ? 10_000 : 30_000);
-			for (let round = 0; round < (short ? 5 : 11); round++) {
+			for (let round = 0; round < 5; round++) {
 				for (const [i, variant] of variants.entries()) {
 					const measured = await load(servers[i] as HttpServer, short ? 1500 : 5000);
 					middle[variant].push(measured.rate);
