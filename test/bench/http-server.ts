@@ -3,12 +3,13 @@ import { once } from "node:events";
 import { createServer, type RequestListener, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { resource, use, withScope } from "yieldscope";
+import { onHead, RequestByHand, requestByHand } from "./by-hand.ts";
 
 /**
  * A hello world, `http-server.ts FRAMEWORK VARIANT`, on a port of its own choice. Tells its parent process the port, and on
  * every message from it, the CPU time it has taken and the number of greetings that are open.
  */
-export type Variant = "bare" | "byHand" | "core" | "ours" | "inspected";
+export type Variant = "bare" | "byHand" | "inFull" | "core" | "ours" | "inspected";
 export type Framework = "express" | "koa" | "hono";
 export interface Usage {
 	readonly microseconds: number;
@@ -19,17 +20,16 @@ export interface Usage {
 let opened = 0;
 let closed = 0;
 
-const Greeting = resource(
-	async function* Greeting() {
-		opened++;
-		try {
-			yield "Hello, world!";
-		} finally {
-			closed++;
-		}
-	},
-	{ lifetime: "request" },
-);
+async function* greet() {
+	opened++;
+	try {
+		yield "Hello, world!";
+	} finally {
+		closed++;
+	}
+}
+
+const Greeting = resource(greet, { lifetime: "request" });
 
 const storage = new AsyncLocalStorage<{ greeting: string }>();
 
@@ -61,6 +61,18 @@ function byCore<R>(res: ServerResponse, next: () => R): R {
 	return result as R; // it ran at once
 }
 
+/** Runs the handlers, and releases what is theirs before the response. */
+async function answered(request: RequestByHand, next: () => Promise<unknown>): Promise<void> {
+	try {
+		await next();
+		const answer = request.answer();
+		if (answer !== undefined) await answer;
+	} catch (error) {
+		await request.fail(error);
+		throw error;
+	}
+}
+
 const greeting = () => storage.getStore()?.greeting as string;
 
 async function express(variant: Variant): Promise<Server> {
@@ -72,6 +84,19 @@ async function express(variant: Variant): Promise<Server> {
 	} else if (variant === "byHand") {
 		app.use((_req, res, next) => byHand(res, next));
 		app.get("/", async (_req, res) => void res.send(greeting()));
+	} else if (variant === "inFull") {
+		app.use((req, res, next) => {
+			const request = new RequestByHand();
+			onHead(res, () => void request.answer());
+			request.follow(req, res);
+			request.run(next);
+		});
+		app.get("/", (_req, res, next) => {
+			const request = requestByHand();
+			request
+				.work(async () => res.send(await request.use(greet)))
+				.catch((error) => request.fail(error).then(() => next(error), next));
+		});
 	} else if (variant === "core") {
 		app.use((_req, res, next) => byCore(res, next));
 		app.get("/", async (_req, res) => void res.send(await use(Greeting)));
@@ -97,6 +122,15 @@ async function koa(variant: Variant): Promise<Server> {
 		app.use((ctx, next) => byHand(ctx.res, next));
 		app.use(async (ctx) => {
 			ctx.body = greeting();
+		});
+	} else if (variant === "inFull") {
+		app.use((ctx, next) => {
+			const request = new RequestByHand();
+			request.follow(ctx.req, ctx.res);
+			return request.run(() => request.work(() => answered(request, next)));
+		});
+		app.use(async (ctx) => {
+			ctx.body = await requestByHand().use(greet);
 		});
 	} else if (variant === "core") {
 		app.use((ctx, next) => byCore(ctx.res, next));
@@ -124,6 +158,20 @@ async function hono(variant: Variant): Promise<Server> {
 	} else if (variant === "byHand") {
 		app.use((c, next) => byHand(c.env.outgoing, next));
 		app.get("/", async (c) => c.text(greeting()));
+	} else if (variant === "inFull") {
+		app.use((c, next) => {
+			const request = new RequestByHand();
+			request.follow(undefined, c.env.outgoing);
+			return request.run(() =>
+				request.work(() =>
+					answered(request, async () => {
+						await next();
+						if (c.error !== undefined) throw c.error;
+					}),
+				),
+			);
+		});
+		app.get("/", async (c) => c.text(await requestByHand().use(greet)));
 	} else if (variant === "core") {
 		app.use((c, next) => byCore(c.env.outgoing, next));
 		app.get("/", async (c) => c.text(await use(Greeting)));

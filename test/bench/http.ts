@@ -54,10 +54,10 @@ type Samples = Record<Compared, number[]>;
 async function compare(framework: Framework, bar: number, short: boolean): Promise<Row[]> {
 	const variants: readonly Compared[] = short
 		? ["byHand", "ours"]
-		: ["bare", "byHand", "core", "ours"];
+		: ["bare", "byHand", "inFull", "core", "ours"];
 	const servers = new Map<Compared, HttpServer>();
-	const rates = { bare: [], byHand: [], core: [], ours: [] } as Samples;
-	const cpus = { bare: [], byHand: [], core: [], ours: [] } as Samples;
+	const rates = { bare: [], byHand: [], inFull: [], core: [], ours: [] } as Samples;
+	const cpus = { bare: [], byHand: [], inFull: [], core: [], ours: [] } as Samples;
 	try {
 		for (const variant of variants) servers.set(variant, await start(framework, variant));
 		// it takes so many until all is compiled
@@ -74,30 +74,34 @@ async function compare(framework: Framework, bar: number, short: boolean): Promi
 	} finally {
 		for (const { process } of servers.values()) process.disconnect();
 	}
-	const row = (measured: Samples, against: "bare" | "byHand", of: "ours" | "core" = "ours") => ({
-		ours: median(measured[of]),
-		against: against === "bare" ? `bare ${framework}` : `${framework}, ALS and close by hand`,
-		theirs: median(measured[against]),
-		// of the two that ran at about the same time
-		ratio: median(measured[of].map((each, i) => each / (measured[against][i] as number))),
-	});
-	const throughput = `${framework} hello world: throughput`;
-	const cpu = `${framework} hello world: the server's CPU time`;
-	const core = `${framework} hello world, by withScope() and use() without the adapter`;
-	const rows: Row[] = [
-		{ what: throughput, unit: "req/s", ...row(rates, "byHand"), bar: { atLeast: bar } },
-		{ what: cpu, unit: "µs", ...row(cpus, "byHand") },
-	];
-	if (!short) {
-		rows.push({ what: throughput, unit: "req/s", ...row(rates, "bare") });
-		rows.push({ what: cpu, unit: "µs", ...row(cpus, "bare") });
-		rows.push({ what: `${core}: throughput`, unit: "req/s", ...row(rates, "byHand", "core") });
-		rows.push({
-			what: `${core}: the server's CPU time`,
-			unit: "µs",
-			...row(cpus, "byHand", "core"),
+	const names = {
+		bare: `bare ${framework}`,
+		byHand: `${framework}, ALS and close by hand`,
+		inFull: `${framework}, the same promises by hand`,
+	};
+	type Against = keyof typeof names;
+	/** Throughput and CPU time of one variant against another's. */
+	const rowsOf = (what: string, against: Against, of: Compared, bar?: Row["bar"]): Row[] => {
+		const row = (measured: Samples) => ({
+			ours: median(measured[of]),
+			against: names[against],
+			theirs: median(measured[against]),
+			// of the two that ran at about the same time
+			ratio: median(measured[of].map((each, i) => each / (measured[against][i] as number))),
 		});
-	}
+		return [
+			{ what: `${what}: throughput`, unit: "req/s", ...row(rates), ...(bar && { bar }) },
+			{ what: `${what}: the server's CPU time`, unit: "µs", ...row(cpus) },
+		];
+	};
+	const what = `${framework} hello world`;
+	const rows = rowsOf(what, "byHand", "ours", { atLeast: bar });
+	if (short) return rows;
+	rows.push(...rowsOf(what, "inFull", "ours"));
+	rows.push(...rowsOf(what, "bare", "ours"));
+	rows.push(...rowsOf(`${what}, the same promises by hand`, "byHand", "inFull"));
+	const core = `${what}, by withScope() and use() without the adapter`;
+	rows.push(...rowsOf(core, "byHand", "core"));
 	return rows;
 }
 
