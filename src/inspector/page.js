@@ -819,7 +819,7 @@ function renderChart(record, phases) {
 	for (const { line, track } of drawn.values()) {
 		const { run } = line;
 		if (run === undefined || line.kind !== "setup") continue;
-		for (const id of usedBy(run, record)) {
+		for (const { id } of usedBy(run, record)) {
 			const used = drawn.get(id);
 			if (used === undefined || used.line === line) continue;
 			const until = Math.min(endOf(used.line.run ?? used.line), endOf(run));
@@ -835,10 +835,8 @@ function renderChart(record, phases) {
  * @param {ScopeRecord} record
  */
 function usedBy({ id, dependencies }, record) {
-	if (dependencies !== undefined) return dependencies.map((each) => each.id);
-	return record.entries
-		.filter((each) => isAwaited(each.kind) && each.requester === id)
-		.map((each) => each.id);
+	if (dependencies !== undefined) return dependencies;
+	return record.entries.filter((each) => isAwaited(each.kind) && each.requester === id);
 }
 
 /**
@@ -962,6 +960,7 @@ function renderTable(record) {
 		...linesOf(record).map((line) => {
 			const { name, scope, kind, run, release, startedAt } = line;
 			const state = stateOf(line, record);
+			const used = run !== undefined && kind === "setup" ? usedBy(run, record) : [];
 			return element(
 				"tr",
 				{},
@@ -974,7 +973,7 @@ function renderTable(record) {
 				cell(duration(Math.max(0, startedAt - record.startedAt)), "number"),
 				cell(run === undefined ? "" : duration(lengthOf(run)), "number"),
 				cell(release === undefined ? "" : duration(lengthOf(release)), "number"),
-				cell(run?.dependencies?.map((each) => each.name).join(", ") ?? ""),
+				cell(used.map((each) => each.name).join(", ")),
 			);
 		}),
 	);

@@ -232,6 +232,10 @@ describe.skipIf(!onNode || noChromium !== "")(`the page, in Chromium${noChromium
 		await sees(page, /^Kept open by the setup of Smtp, for .+ so far\.$/);
 		await sees(page, /^Mailer waits for Smtp\.$/);
 		await page.locator("#open").getByText("pending, waits for Smtp").waitFor();
+		const row = page
+			.locator("#entries tr")
+			.filter({ has: page.getByText("Mailer", { exact: true }) });
+		expect(await row.locator("td").last().innerText()).toBe("Smtp");
 		const before = await verdict(page).innerText();
 		await expect.poll(() => verdict(page).innerText()).not.toBe(before);
 		shop.mail.open("");
