@@ -27,7 +27,7 @@ export async function bundle(
 			target: "es2022",
 			minify: "oxc",
 			lib: { entry, formats: ["es"] },
-			rolldownOptions: { external: [/^[^./]/] },
+			rolldownOptions: { external: [/^[^./]/], output: { minify: true } }, // whitespace too, which Vite leaves in libraries
 		},
 	});
 	const [output] = [result].flat() as Rolldown.RolldownOutput[];
