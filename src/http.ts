@@ -129,7 +129,7 @@ export class Exchange {
 
 	/**
 	 * @param onHandlerUse - Called when there first is something that must be released before the first byte.
-	 * @throws {@link ScopeClosedError} If the enclosing scope is closing or closed.
+	 * @throws ScopeClosedError If the enclosing scope is closing or closed.
 	 */
 	constructor(
 		defaults: RequestDefaults,

@@ -66,7 +66,7 @@ export interface ScopeOptions {
 	 */
 	readonly onReleaseError?: ((error: unknown) => void) | undefined;
 	/**
-	 * Whether the enclosing scope's close waits until this one is closed, as it does for {@link withScope}, instead of closing
+	 * Whether the enclosing scope's close waits until this one is closed, as it does for `withScope()`, instead of closing
 	 * it: for work that isn't one function, like a request. Nobody is warned of one that stays open.
 	 *
 	 * @defaultValue `false`

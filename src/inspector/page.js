@@ -342,11 +342,12 @@ function verdictOf(record) {
 			const more = running.length > 3 ? `; and ${running.length - 3} more` : "";
 			add(`Kept open by ${what.join("; ")}${more}.`, "kept");
 		} else if (record.lifetime === "request") {
+			const unsent = "which isn't completely sent: its body goes on, or the client reads slowly";
 			/** @type {Record<string, string>} */
 			const parts = {
 				work: "the handler, which hasn't answered",
-				"work and response": "the handler or its response, which isn't completely sent",
-				response: "the response, which isn't completely sent",
+				"work and response": `the handler or its response, ${unsent}`,
+				response: `the response, ${unsent}`,
 			};
 			const what = parts[current] ?? `its ${current}`;
 			add(`Kept open by ${what}, so far ${duration(lastOf(phases, total))}.`, "kept");
@@ -361,8 +362,9 @@ function verdictOf(record) {
 			.filter(({ kind }) => kind !== "scope")
 			.map((entry) => {
 				const time = entry.kind === "setup" ? ownTime(entry, record) : lengthOf(entry);
-				return { what: nameOf(entry), time, of: time < lengthOf(entry) ? " of its own" : "" };
+				return { what: nameOf(entry), time, of: time < lengthOf(entry) ? " in its own code" : "" };
 			});
+		const sending = "sending the response, as its body is made and as the client reads";
 		for (const { name, from, to } of phases) {
 			if (name === "work") {
 				const inside = record.entries.filter(
@@ -373,17 +375,15 @@ function verdictOf(record) {
 				candidates.push({ what, time: to - from - setups, of: "" });
 			}
 			if (name === "work and response") {
-				const time = to - from;
-				candidates.push({ what: "the handler's own work and sending the response", time, of: "" });
+				const what = `the handler's own work and ${sending}`;
+				candidates.push({ what, time: to - from, of: "" });
 			}
-			if (name === "response")
-				candidates.push({ what: "sending the response", time: to - from, of: "" });
+			if (name === "response") candidates.push({ what: sending, time: to - from, of: "" });
 		}
 		const [slowest] = candidates.sort((a, b) => b.time - a.time);
 		if (slowest !== undefined) {
-			const part = slowest.time >= total / 2 ? "most of it" : "the longest part";
 			add(
-				`Took ${duration(total)}, ${part} ${slowest.what}: ${duration(slowest.time)}${slowest.of}${percent(slowest.time, total)}.`,
+				`Took ${duration(total)}, ${part(slowest.time, total)} ${slowest.what}: ${duration(slowest.time)}${slowest.of}${percent(slowest.time, total)}.`,
 			);
 		} else add(`Took ${duration(total)}.`);
 		const answered = markOf(record, "response:end");
@@ -393,35 +393,49 @@ function verdictOf(record) {
 				.filter((each) => each.kind !== "scope" && endOf(each) > answered + 0.5)
 				.map((each) => ({ each, time: endOf(each) - Math.max(each.startedAt, answered) }))
 				.sort((a, b) => b.time - a.time)[0];
+			const kept = endOf(record) - answered;
 			const by =
 				late === undefined
-					? "the handler, which went on"
-					: `${nameOf(late.each)}: ${duration(late.time)}`;
-			add(
-				`Kept open for ${duration(endOf(record) - answered)} after the response, most of it by ${by}.`,
-				"kept",
-			);
+					? "by the handler, which went on"
+					: `${part(late.time, kept)} by ${nameOf(late.each)}: ${duration(late.time)}`;
+			add(`Kept open for ${duration(kept)} after the response, ${by}.`, "kept");
 		}
 	}
 
+	const blamed = new Set();
 	for (const entry of record.entries) {
 		// what a release is told of the work isn't its own
-		if (entry.error !== undefined && entry.kind !== "scope" && !isTold(entry, record))
-			add(`${upper(nameOf(entry))} ${errorText(entry.error)}.`, "bad");
+		if (entry.error === undefined || entry.kind === "scope" || isTold(entry, record)) continue;
+		blamed.add(entry.error);
+		const all = entry.error === record.error ? `, and the ${whole(record)} with it` : "";
+		add(`${upper(nameOf(entry))} ${errorText(entry.error)}${all}.`, "bad");
 	}
 	const isAnswered = markOf(record, "response:end") !== undefined;
 	if (record.error === "AbortError" && isAnswered)
 		add("The client left before the response was complete: AbortError.", "bad");
-	else if (record.error === prematureClose && isAnswered)
-		add(`The response was begun and not completely sent: ${record.error}.`, "bad");
-	else if (record.error !== undefined) add(`The scope ${errorText(record.error)}.`, "bad");
+	else if (record.error === prematureClose && isAnswered) {
+		add(
+			`The connection closed before the response was complete, as a rule by the client: ${record.error}.`,
+			"bad",
+		);
+	} else if (record.error !== undefined && !blamed.has(record.error))
+		add(`The scope ${errorText(record.error)}.`, "bad");
 	for (const name of record.reported) add(`An error reached no caller: ${name}.`, "bad");
 	if (record.missing > 0) add(`${record.missing} entries are left out: there were too many.`);
+	const rank = (/** @type {{ className: string }} */ each) => (each.className === "bad" ? 0 : 1);
+	// what failed says more than what took its time
+	if (!isOpen(record)) verdict.sort((a, b) => rank(a) - rank(b));
 	return verdict;
 }
 
 /** What a handler gets from `pipeline()` whose client has left, or whose source has ended too early. */
 const prematureClose = "ERR_STREAM_PREMATURE_CLOSE";
+
+/** @type {(time: number, total: number) => string} */
+const part = (time, total) => (time >= total / 2 ? "most of it" : "the longest part");
+
+/** @param {ScopeRecord} record */
+const whole = ({ lifetime }) => (lifetime === "request" ? "request" : "scope");
 
 /** @param {string} text */
 const upper = (text) => text.charAt(0).toUpperCase() + text.slice(1);
@@ -621,17 +635,18 @@ function namesOf(record) {
 		...entries.flatMap((each) => [each.name, each.error ?? ""]),
 		error ?? "",
 		...reported,
-		String(statusOf(record) ?? ""),
+		isReplaced(record) ? "status unknown" : String(statusOf(record) ?? ""),
+		outcomeOf(record),
 	];
 }
 
 /** @param {ScopeRecord} record */
 function matches(record) {
 	if (isLasting(record) && !isLastingShown()) return false;
-	const query = chosenIn("query").trim().toLowerCase();
+	const words = chosenIn("query").toLowerCase().split(/\s+/);
 	const wanted = chosenIn("outcome");
-	if (query !== "" && !namesOf(record).some((name) => name.toLowerCase().includes(query)))
-		return false;
+	const names = namesOf(record).map((name) => name.toLowerCase());
+	if (!words.every((word) => names.some((name) => name.includes(word)))) return false;
 	if (wanted === "error") return hasError(record);
 	return wanted === "" || outcomeOf(record) === wanted;
 }
@@ -734,7 +749,7 @@ function renderDetail() {
 		record.older ? "opened before the inspector" : `opened at ${started}`,
 		isOpen(record)
 			? `open for ${duration(lengthOf(record))}`
-			: `${record.outcome} after ${duration(lengthOf(record))}`,
+			: `${record.outcome} in ${duration(lengthOf(record))}`,
 	];
 	find("name").textContent = record.name;
 	find("about").textContent = parts.filter((part) => part !== "").join(", ");

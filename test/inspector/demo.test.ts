@@ -89,7 +89,7 @@ describe.skipIf(!onNode || noChromium !== "")(`the page, of the demo${noChromium
 				page.locator("#rows tr").first().getByText(outcome).waitFor({ timeout: 20_000 }),
 			);
 			await selectNewest(page);
-			await sees(page, /^The release of Tx failed: ConflictError\.$/);
+			await sees(page, /^The release of Tx failed: ConflictError, and the request with it\.$/);
 		});
 
 		it("tells of a stuck setup", { timeout: 60_000 }, async () => {

@@ -127,7 +127,7 @@ describe.skipIf(!onNode || noChromium !== "")(`the page, in Chromium${noChromium
 		await scope.disposeAsync();
 		const page = await show(shop);
 		await select(page, "job");
-		await sees(page, /the setup of Second: [\d.]+ ms of its own \(\d+ %\)\.$/);
+		await sees(page, /the setup of Second: [\d.]+ ms in its own code \(\d+ %\)\.$/);
 	});
 
 	it("calls tasks by one word", { timeout: 30_000 }, async () => {
@@ -217,7 +217,7 @@ describe.skipIf(!onNode || noChromium !== "")(`the page, in Chromium${noChromium
 		await shop.get("/conflict");
 		const page = await show(shop);
 		await select(page, "GET /conflict");
-		await sees(page, /^The release of FailingTx failed: ConflictError\.$/);
+		await sees(page, /^The release of FailingTx failed: ConflictError, and the request with it\.$/);
 		expect(await page.locator("#chart .bar.error").innerText()).toBe("✕");
 		await page.locator("#rows tr", { hasText: "GET /conflict" }).getByText("500 failure").waitFor();
 		await page.locator("#about").getByText("answered with 500").waitFor();
@@ -267,7 +267,7 @@ describe.skipIf(!onNode || noChromium !== "")(`the page, in Chromium${noChromium
 		client.abort();
 		await sees(
 			page,
-			/^The response was begun and not completely sent: ERR_STREAM_PREMATURE_CLOSE\.$/,
+			/^The connection closed before the response was complete, as a rule by the client: ERR_STREAM_PREMATURE_CLOSE\.$/,
 		);
 		await page.locator("#rows").getByText("200 failure").waitFor();
 	});
@@ -304,7 +304,10 @@ describe.skipIf(!onNode || noChromium !== "")(`the page, in Chromium${noChromium
 		stuck.complete();
 		await stuck.disposeAsync().catch(() => {});
 		await select(page, "job");
-		await sees(page, /^The release of Session timed out: ReleaseTimeoutError\.$/);
+		await sees(
+			page,
+			/^The release of Session timed out: ReleaseTimeoutError, and the scope with it\.$/,
+		);
 		expect(await page.locator("#chart .bar.error").innerText()).toBe("⏱");
 	});
 
