@@ -72,7 +72,7 @@ function letGo(instance: Instance, error: unknown): void {
 		name: owner.name,
 		onReleaseError: (lateError) => owner.report(lateError),
 	});
-	late.closesItself(false);
+	late.letParentWait();
 	instance.owner = late;
 	late.beginSetup(instance);
 	late.fail(error, true);

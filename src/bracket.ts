@@ -10,7 +10,7 @@ export function bracket<R>(
 	fn: (scope: Scope) => R,
 	detached: boolean,
 ): Promise<Awaited<R>> {
-	owner.closesItself(detached);
+	if (detached) owner.detach();
 	// the scope's own context is the one we are in, and the cheaper one to run in where `enterWith` ends with it
 	const result = canEnter
 		? owner.enterContext(owner, () => work(owner, fn), undefined)
@@ -24,8 +24,6 @@ async function work<R>(owner: Owner, fn: (scope: Scope) => R): Promise<Awaited<R
 	try {
 		value = await fn(owner.scope as Scope); // it was made by runInScope
 		owner.complete();
-		// closed by `fn` itself, before anybody could say that it succeeded: what was rolled back must not go unnoticed
-		if (!owner.completed && owner.incomplete !== undefined) owner.report(owner.incomplete);
 	} catch (error) {
 		if (owner.state === "closed") {
 			if (isLeftAlone(owner)) owner.report(error);

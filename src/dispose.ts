@@ -27,7 +27,7 @@ export function disposeHeld(owner: Owner): Promise<void> {
 				resolve();
 				return;
 			}
-			// the parent has the error; not before: it would take a promise more each time
+			// a child's is no unhandled rejection; not before: it would take a promise more each time
 			if (owner.parent !== undefined) closed.catch(ignore);
 			reject(owner.failure.combined());
 		});

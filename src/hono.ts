@@ -29,12 +29,14 @@ import {
 	Exchange,
 	foreignCaller,
 	missingMiddleware,
+	type RequestDefaults,
 	type RequestScopeOptions,
 	type ResponseState,
 	requestDefaults,
 	routeOf,
 } from "./http.ts";
 import {
+	type Binding,
 	type Dependencies,
 	InvalidArgumentError,
 	provide,
@@ -103,22 +105,13 @@ export function requestScope(options: RequestScopeOptions<[c: Context]> = {}): M
 	return function requestScope(c, next) {
 		if (typeof c?.req?.raw !== "object") throw foreignCaller("hono");
 		if (deliveries.get(c) !== undefined) return next();
-		const bindings = [
-			provide(HttpContext, c),
-			provide(HttpRequest, c.req),
-			...(options.bindings?.(c) ?? []),
-		];
-		let before: Headers | undefined;
-		const exchange = new Exchange(defaults, `${c.req.method} ${c.req.path}`, bindings, () => {
-			if (!c.finalized) {
-				// Hono before 4.9 then keeps all that follow where they can be taken back
-				c.header("Yieldscope", "", { append: true });
-				c.header("Yieldscope", undefined);
-			}
-			// a copy: those of the Node server are the very ones that go on changing
-			before = new Headers(c.newResponse(null).headers);
-		});
-		const delivery = new Delivery(c, exchange);
+		let delivery: Delivery;
+		try {
+			delivery = new Delivery(c, defaults, options.bindings?.(c) ?? []);
+		} catch (error) {
+			return Promise.reject(error); // as Hono's own middleware does
+		}
+		const { exchange } = delivery;
 		deliveries.set(c, delivery);
 		return exchange.run(async () => {
 			exchange.beginWork();
@@ -138,7 +131,7 @@ export function requestScope(options: RequestScopeOptions<[c: Context]> = {}): M
 				}
 			} catch (error) {
 				const { error: told } = await exchange.drop(error, delivery.drop(error));
-				if (c.finalized) dropResponse(c, before);
+				if (c.finalized) dropResponse(c, delivery.before);
 				delivery.over();
 				throw asError(told);
 			} finally {
@@ -152,6 +145,8 @@ export function requestScope(options: RequestScopeOptions<[c: Context]> = {}): M
 /** Finds out, on each runtime in its own way, when a response is over. */
 class Delivery implements ResponseEvents, ResponseState {
 	readonly exchange: Exchange;
+	/** The headers when nothing had been used yet that is released before the first byte. */
+	before: Headers | undefined;
 	readonly #c: Context;
 	readonly #outgoing: ServerResponse | undefined;
 	readonly #completed: Promise<unknown> | undefined;
@@ -162,8 +157,11 @@ class Delivery implements ResponseEvents, ResponseState {
 	/** The bodies that have not ended. */
 	#streams: ReadableStream[] = [];
 
-	constructor(c: Context, exchange: Exchange) {
+	constructor(c: Context, defaults: RequestDefaults, own: readonly Binding[]) {
 		this.#c = c;
+		const bindings = [provide(HttpContext, c), provide(HttpRequest, c.req), ...own];
+		const name = `${c.req.method} ${c.req.path}`;
+		const exchange = new Exchange(defaults, name, bindings, () => this.#keepHead());
 		this.exchange = exchange;
 		this.#bindBodies();
 		const { incoming, outgoing, completed } = (c.env ?? {}) as RuntimeEnv;
@@ -184,6 +182,17 @@ class Delivery implements ResponseEvents, ResponseState {
 		} catch {
 			// only Workers have one
 		}
+	}
+
+	#keepHead(): void {
+		const c = this.#c;
+		if (!c.finalized) {
+			// Hono before 4.9 then keeps all that follow where they can be taken back
+			c.header("Yieldscope", "", { append: true });
+			c.header("Yieldscope", undefined);
+		}
+		// a copy: those of the Node server are the very ones that go on changing
+		this.before = new Headers(c.newResponse(null).headers);
 	}
 
 	/** The request's signal says that the client has gone; but Deno's also aborts when a response is completely sent. */

@@ -124,7 +124,7 @@ export class Exchange {
 	#handlerEnd: Promise<void> | undefined;
 	/** The failure that came with a response that stays. */
 	#declared: { readonly error: unknown } | undefined;
-
+	/** Told when everything is released. */
 	#onClosed: (() => void) | undefined;
 
 	/**
@@ -138,14 +138,9 @@ export class Exchange {
 		onHandlerUse?: () => void,
 	) {
 		const { parent, abortGrace, onReleaseError } = defaults;
-		this.request = openScope({
-			parent,
-			bindings,
-			onReleaseError,
-			name,
-			lifetime: "request",
-			awaited: true,
-		});
+		// what withScope() opens: the parent's close waits for a request
+		const options = { parent, bindings, onReleaseError, name, lifetime: "request" };
+		this.request = new Scope(options, Exchange, false);
 		this.#abortGrace = abortGrace;
 		this.handler = openScope({
 			parent: this.request,
@@ -157,7 +152,7 @@ export class Exchange {
 		});
 	}
 
-	/** Resolves when everything is released. */
+	/** Resolves when everything is released. To be asked for before that, and once. */
 	closed(): Promise<void> {
 		return new Promise((resolve) => {
 			this.#onClosed = resolve;
@@ -258,8 +253,7 @@ export class Exchange {
 		if (handler.disposed) {
 			if (this.#failing === undefined) this.#mark("response:start", status);
 			// by a handler, before anybody could say that it succeeded: what was rolled back must not go unnoticed
-			if (this.#isHandlerUsed && handler.outcome.type === "incomplete")
-				this.report(closedEarly("handler"));
+			if (this.#isHandlerUsed && handler.outcome.type === "incomplete") this.report(closedEarly());
 			return undefined;
 		}
 		const byStatus =
@@ -267,7 +261,7 @@ export class Exchange {
 		if (byStatus !== undefined) handler.fail(byStatus);
 		handler.complete();
 		if (this.#isHandlerUsed) {
-			this.#mark("handler:end", status);
+			if (this.#failing === undefined) this.#mark("handler:end", status);
 			this.#handlerEnd = this.#endHandler(this.#close(handler), status, byStatus);
 		} else {
 			void this.#close(handler);
@@ -352,6 +346,7 @@ export class Exchange {
 				isUnanswered = true;
 			});
 		} else told = await this.#failScope(handler, error);
+		if (request.disposed) request.complete(); // reports what a handler's own close rolled back
 		const answer = await this.#failScope(request, told.error);
 		this.#onClosed?.();
 		if (isUnanswered) this.#mark("response:start");
@@ -431,8 +426,6 @@ export class Exchange {
 			response.onLateError((await this.fail(error)).error);
 			return;
 		}
-		if (request.disposed && request.outcome.type === "incomplete")
-			this.report(closedEarly("request"));
 		request.complete();
 		try {
 			await this.#close(request);
@@ -516,10 +509,10 @@ function isSuppressed(
 	return typeof error === "object" && error !== null && "error" in error && "suppressed" in error;
 }
 
-function closedEarly(scope: "handler" | "request"): ScopeIncompleteError {
+function closedEarly(): ScopeIncompleteError {
 	return new ScopeIncompleteError(
-		`The handler closed its "${scope}" scope itself: its resources were rolled back, and the response is sent all the same. Leave that to requestScope(), or call complete() before.`,
-		{ scope },
+		'The handler closed its "handler" scope itself: its resources were rolled back, and the response is sent all the same. Leave that to requestScope(), or call complete() before.',
+		{ scope: "handler" },
 	);
 }
 

@@ -66,10 +66,8 @@ export class Instance implements Linked {
 	next: Entry | undefined;
 	/** How many wait for its setup. */
 	waiting = 0;
-	/** Those of them who do so in other scopes than the owner. */
-	#waiters: Waiter[] | undefined;
-	/** What whoever still comes to wait is told. */
-	#refusal: { readonly error: unknown } | undefined;
+	/** Those of them who do so in other scopes than the owner; or what they are told who still come. */
+	#waiters: Waiter[] | Refusal | undefined;
 	/** Whether one of those was aborted. */
 	deserted = false;
 	/** Whether the error, which reaches no caller, has been reported. */
@@ -84,8 +82,7 @@ export class Instance implements Linked {
 	#promise: Promise<unknown> | undefined;
 	#resolve: (value: unknown) => void = ignore;
 	#reject: (error: unknown) => void = ignore;
-	#onEnd: (() => void) | undefined;
-	#ended: Promise<void> | undefined;
+	#end: { readonly promise: Promise<void>; readonly tell: () => void } | undefined;
 
 	constructor(
 		owner: Owner,
@@ -126,11 +123,8 @@ export class Instance implements Linked {
 
 	/** It is told when the setup is over. */
 	addWaiter(waiter: Waiter): void {
-		if (this.#refusal !== undefined) {
-			waiter.reject(this.#refusal.error);
-			return;
-		}
-		if (this.#waiters === undefined) this.#waiters = [waiter];
+		if (this.#waiters instanceof Refusal) waiter.reject(this.#waiters.error);
+		else if (this.#waiters === undefined) this.#waiters = [waiter];
 		else this.#waiters.push(waiter);
 	}
 
@@ -159,9 +153,9 @@ export class Instance implements Linked {
 		if (this.registered !== undefined) for (const each of this.registered) owner.entries.push(each);
 		owner.entries.push(this);
 		this.#resolve(value);
-		if (this.#waiters !== undefined) for (const each of this.#waiters) each.resolve(value);
+		if (Array.isArray(this.#waiters)) for (const each of this.#waiters) each.resolve(value);
 		this.#forgetWaiters();
-		this.#onEnd?.();
+		this.#end?.tell();
 		owner.wake();
 		if (this.info !== undefined) publishAcquired(this, this.info);
 	}
@@ -181,7 +175,7 @@ export class Instance implements Linked {
 			owner.entries.push(this);
 		}
 		this.abandon(error);
-		this.#onEnd?.();
+		this.#end?.tell();
 		// an abort has sent away who waited, here or in the scopes below
 		const deserted = owner.aborted !== undefined || (this.deserted && this.waiting === 0);
 		if ((deserted || owner.state !== "open") && !owner.followsFromAbort(error)) {
@@ -214,29 +208,44 @@ export class Instance implements Linked {
 
 	/** When a pending setup has come to its end, which it may do long after an abort sent those away who waited. */
 	ended(): Promise<void> {
-		this.#ended ??= new Promise((resolve) => {
-			this.#onEnd = resolve;
-		});
-		return this.#ended;
+		if (this.#end === undefined) {
+			let tell = ignore;
+			const promise = new Promise<void>((resolve) => {
+				tell = resolve;
+			});
+			this.#end = { promise, tell };
+		}
+		return this.#end.promise;
 	}
 
 	/** Rejects whoever waits, now or later; the setup goes on. */
 	abandon(error: unknown): void {
 		const { promise } = this;
 		this.#reject(error);
-		promise.catch(ignore);
-		this.#refusal ??= { error };
-		for (const each of this.#waiters ?? []) each.reject(error);
-		this.#waiters = undefined;
+		const waiters = this.#waiters;
+		if (!(waiters instanceof Refusal)) this.#waiters = new Refusal(error);
+		// not at once: those whose own scope is being aborted as well are told of that
+		promise.catch(() => {
+			if (Array.isArray(waiters)) for (const each of waiters) each.reject(error);
+		});
+	}
+}
+
+class Refusal {
+	readonly error: unknown;
+
+	constructor(error: unknown) {
+		this.error = error;
 	}
 }
 
 /** Somebody who waits for the setup of an instance in another scope than its owner. */
 export class Waiter implements Linked {
 	readonly instance: Instance;
-	readonly promise: Promise<unknown>;
 	/** All who wait in that scope, as long as it is one of them. */
 	#all: List<Waiter> | undefined;
+	/** Unset when it is over, as all of them are: a setup that takes its time isn't to keep what they were told. */
+	#promise: Promise<unknown> | undefined;
 	#resolve: (value: unknown) => void = ignore;
 	#reject: (error: unknown) => void = ignore;
 	previous: Waiter | undefined;
@@ -244,13 +253,18 @@ export class Waiter implements Linked {
 
 	constructor(instance: Instance, all: List<Waiter>) {
 		this.instance = instance;
-		this.promise = new Promise((resolve, reject) => {
+		this.#all = all;
+		all.push(this);
+	}
+
+	wait(): Promise<unknown> {
+		const promise = new Promise((resolve, reject) => {
 			this.#resolve = resolve;
 			this.#reject = reject;
 		});
-		this.#all = all;
-		all.push(this);
-		instance.addWaiter(this);
+		this.#promise = promise;
+		this.instance.addWaiter(this);
+		return promise;
 	}
 
 	resolve(value: unknown): void {
@@ -259,7 +273,7 @@ export class Waiter implements Linked {
 	}
 
 	reject(error: unknown): void {
-		this.promise.catch(ignore); // not before: it would take a promise more each time
+		this.#promise?.catch(ignore); // not before: it would take a promise more each time
 		this.#reject(error);
 		this.#leave();
 	}
@@ -267,6 +281,9 @@ export class Waiter implements Linked {
 	#leave(): void {
 		this.#all?.remove(this);
 		this.#all = undefined;
+		this.#promise = undefined;
+		this.#resolve = ignore;
+		this.#reject = ignore;
 	}
 
 	/** Its scope is aborted. */

@@ -111,18 +111,16 @@ export function requestScope(options: RequestScopeOptions<[ctx: Context]> = {}):
 		const { req, res } = ctx;
 		const known = exchanges.get(req);
 		if (known !== undefined) return known.run(next);
-		const bindings = [
-			provide(HttpContext, ctx),
-			provide(HttpRequest, ctx.request),
-			provide(HttpResponse, ctx.response),
-			...(options.bindings?.(ctx) ?? []),
-		];
-		const answer = new Answer(ctx, defaults, bindings);
-		const { exchange } = answer;
-		exchanges.set(req, exchange);
+		let answer: Answer;
+		try {
+			answer = new Answer(ctx, defaults, options.bindings?.(ctx) ?? []);
+		} catch (error) {
+			return Promise.reject(error); // as Koa's own middleware does
+		}
+		exchanges.set(req, answer.exchange);
 		bindEnd(req, answer);
 		followResponse(req, res, answer);
-		return exchange.run(() => answer.give(next));
+		return answer.run(() => answer.give(next));
 	};
 }
 
@@ -137,9 +135,15 @@ class Answer implements ResponseEvents, ResponseState {
 	#reopen: (() => void) | undefined;
 	#stopWaiting: ((error: unknown) => void) | undefined;
 
-	constructor(ctx: Context, defaults: RequestDefaults, bindings: readonly Binding[]) {
+	constructor(ctx: Context, defaults: RequestDefaults, own: readonly Binding[]) {
 		this.#ctx = ctx;
 		const name = `${ctx.method} ${ctx.path}`;
+		const bindings = [
+			provide(HttpContext, ctx),
+			provide(HttpRequest, ctx.request),
+			provide(HttpResponse, ctx.response),
+			...own,
+		];
 		this.exchange = new Exchange(defaults, name, bindings, () => this.#hold());
 	}
 
@@ -169,13 +173,11 @@ class Answer implements ResponseEvents, ResponseState {
 	async give(next: Next): Promise<void> {
 		const { exchange } = this;
 		const ctx = this.#ctx;
+		let working: Promise<unknown> | undefined;
 		exchange.beginWork();
-		const working = next();
 		try {
-			await new Promise<void>((resolve, reject) => {
-				this.#stopWaiting = reject;
-				working.then(resolve, reject);
-			});
+			working = next();
+			await this.#until(working);
 			this.#hasReturned = true;
 			const failed = followBody(ctx, exchange);
 			this.#held?.disarm();
@@ -193,8 +195,20 @@ class Answer implements ResponseEvents, ResponseState {
 		}
 	}
 
-	/** Drops the response, and throws the error that Koa is to see. */
-	async #drop(error: unknown, working: Promise<unknown>): Promise<never> {
+	/** Settles as `working` does, unless the response is dropped before. */
+	#until(working: Promise<unknown>): Promise<void> {
+		return new Promise((resolve, reject) => {
+			this.#stopWaiting = reject;
+			working.then(() => resolve(), reject);
+		});
+	}
+
+	/**
+	 * Drops the response, and throws the error that Koa is to see.
+	 *
+	 * @param working - Unset where the next middleware threw at once.
+	 */
+	async #drop(error: unknown, working: Promise<unknown> = Promise.resolve()): Promise<never> {
 		const { exchange } = this;
 		const ctx = this.#ctx;
 		dropBody(ctx.body, error);
@@ -360,7 +374,7 @@ export function handler(...args: unknown[]): Middleware {
 	const route = routeOf(args);
 	return function handler(ctx, next) {
 		const exchange = exchanges.get(ctx.req);
-		if (exchange === undefined) throw missingMiddleware("koa");
+		if (exchange === undefined) return Promise.reject(missingMiddleware("koa"));
 		return exchange.handle(route, [ctx, next], async (error) => {
 			throw truthyError((await exchange.fail(error)).error);
 		});

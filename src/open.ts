@@ -47,7 +47,6 @@ export function checkMovable(owner: Owner): void {
 function checkScopeOptions(options: Omit<ScopeOptions, "parent">): void {
 	checkKind("onReleaseError", options.onReleaseError, "function");
 	checkKind("onFirstUse", options.onFirstUse, "function");
-	checkKind("awaited", options.awaited, "boolean");
 	const { release, signal } = options;
 	if (release !== undefined && release !== "sequential" && release !== "concurrent") {
 		throw new InvalidArgumentError(

@@ -37,11 +37,7 @@ export function checkOptions(options: {
 	checkTimeout(options.releaseTimeout);
 }
 
-export function checkKind(
-	name: string,
-	value: unknown,
-	kind: "string" | "function" | "boolean",
-): void {
+export function checkKind(name: string, value: unknown, kind: "string" | "function"): void {
 	if (value === undefined || typeof value === kind) return;
 	throw new InvalidArgumentError(`Expected \`${name}\` to be a ${kind}, got ${kindOf(value)}.`);
 }

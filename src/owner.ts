@@ -34,7 +34,7 @@ export class Owner implements Linked {
 	opener: Instance | undefined;
 	/** The task inside which the scope was opened, and which is to close it. */
 	task: Task | undefined;
-	/** Whether somebody holds the scope; otherwise it closes by itself, and its parent waits for that. */
+	/** Whether its parent closes it, if nobody else does; or else the parent's close waits until somebody does. */
 	held = true;
 	/** The setup that detached it: nobody waits for that, but it may not start itself again for ever. */
 	detachedBy: Instance | undefined;
@@ -120,18 +120,20 @@ export class Owner implements Linked {
 		if (!this.held) parent.end();
 	}
 
-	/** Nobody holds the scope: it closes when its work is done, and its parent waits for that. */
-	closesItself(detached: boolean): void {
+	/** From now on its parent's close waits for it, instead of closing it. */
+	letParentWait(): void {
 		this.held = false;
-		this.detached = detached;
 		// what was registered just now for a held scope that a setup opens
 		if (this.opener !== undefined && this.opener.owner === this.parent)
 			this.opener.registered?.pop();
-		if (detached) {
-			this.detachedBy = this.opener;
-			this.opener = undefined;
-		}
 		this.parent?.begin();
+	}
+
+	/** Nobody has to await it, and no setup waits for it. */
+	detach(): void {
+		this.detached = true;
+		this.detachedBy = this.opener;
+		this.opener = undefined;
 	}
 
 	/** Gives everything to `next`, and is closed. */
@@ -259,6 +261,11 @@ export class Owner implements Linked {
 	/** The work has succeeded, unless it fails. Once resources are being released, it is too late to say so. */
 	complete(): void {
 		if (this.state === "open" || this.state === "closing") this.completed = true;
+		// closed by its own work, before anybody could say that: what was rolled back must not go unnoticed
+		else if (!this.held && !this.completed && this.incomplete !== undefined) {
+			this.report(this.incomplete);
+			if (this.state === "closed") this.incomplete = undefined; // once is enough
+		}
 	}
 
 	/** Aborts the signals of this scope and those below, and whatever waits. */
@@ -296,7 +303,7 @@ export class Owner implements Linked {
 		instance.waiting++;
 		if (instance.owner === this) return instance.promise;
 		this.#waiters ??= new List();
-		return new Waiter(instance, this.#waiters).promise;
+		return new Waiter(instance, this.#waiters).wait();
 	}
 
 	/** Fails and aborts with `signal`. */

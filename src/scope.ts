@@ -65,13 +65,6 @@ export interface ScopeOptions {
 	 * @defaultValue the enclosing scope's; outermost, `console.error`
 	 */
 	readonly onReleaseError?: ((error: unknown) => void) | undefined;
-	/**
-	 * Whether the enclosing scope's close waits until this one is closed, as it does for `withScope()`, instead of closing
-	 * it: for work that isn't one function, like a request. Nobody is warned of one that stays open.
-	 *
-	 * @defaultValue `false`
-	 */
-	readonly awaited?: boolean | undefined;
 	/** Called once, when the scope first gets something to release or to wait for: adapters need to do nothing before. */
 	readonly onFirstUse?: (() => void) | undefined;
 }
@@ -128,17 +121,19 @@ export class Scope implements AsyncDisposable {
 	 * @throws {@link InvalidArgumentError} If an option is of the wrong kind.
 	 */
 	constructor(options?: ScopeOptions);
-	/** @internal */
+	/**
+	 * @internal
+	 * @param held - `false`: the parent's close waits for it, instead of closing it. Whoever opens it closes it.
+	 */
 	constructor(options: ScopeOptions | undefined, opener: Opener, held: boolean);
 	constructor(options: ScopeOptions = {}, opener: Opener = Scope, held = true) {
 		const parent = parentOwner(options.parent, ambientOwner(frames.getStore()));
 		this.#owner = openOwner(this, false, parent, options);
-		const isAwaited = held && options.awaited === true;
-		if (isAwaited) this.#owner.closesItself(false);
-		noteOpening(this.#owner, opener, held && !isAwaited);
+		noteOpening(this.#owner, opener, held);
 		// a scope that is moved goes on as another
 		if (scopeTrace.hasSubscribers && opener !== Scope.prototype.move) publishOpening(this.#owner);
 		if (options.signal !== undefined) this.#owner.listen(options.signal);
+		if (!held) this.#owner.letParentWait();
 	}
 
 	/** What errors and {@link Scope.inspect} call it. */

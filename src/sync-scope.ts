@@ -259,7 +259,7 @@ export function runInSyncScope<R>(
 ): R {
 	checkCallback(fn, "withScopeSync");
 	const owner = ownerOf(new SyncScope(options, opener, false));
-	owner.closesItself(false);
+	owner.letParentWait();
 	return frames.run(owner, bracket<R>, owner, fn);
 }
 

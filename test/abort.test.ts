@@ -10,6 +10,39 @@ import {
 } from "../src/index.ts";
 import { expectError, gate, logged, rejection, ticks, witness } from "./support.ts";
 
+describe("an abort while an enclosing scope's resource is being acquired", () => {
+	const opened = () => {
+		const open = gate();
+		const Pool = resource(() => open.promise, { name: "Pool", lifetime: "app" });
+		const app = openScope({ lifetime: "app", name: "app" });
+		const requests = ["a", "b"].map((name) => openScope({ parent: app, name }));
+		return { open, Pool, app, requests };
+	};
+
+	it("is told to each who waits with their own scope's name", async () => {
+		const { open, Pool, app, requests } = opened();
+		const uses = requests.map((each) => rejection(each.use(Pool)));
+		const own = rejection(app.use(resource(() => open.promise, { name: "Own" })));
+		app.abort("stop");
+		const errors = (await Promise.all([...uses, own])) as AcquireAbortedError[];
+		expect(errors.map(({ scope }) => scope)).toEqual(["a", "b", "app"]);
+		expect(new Set(errors).size).toBe(3);
+		open.open();
+		await app.disposeAsync().catch(() => {});
+	});
+
+	it("leaves the others waiting, and lets the setup succeed for them", async () => {
+		const { open, Pool, app, requests } = opened();
+		const [first, second] = requests as [Scope, Scope];
+		const [gone, kept] = [rejection(first.use(Pool)), second.use(Pool)];
+		first.abort("stop");
+		await expect(gone).resolves.toMatchObject({ scope: "a" });
+		open.open();
+		await expect(kept).resolves.toBeUndefined();
+		await app.disposeAsync();
+	});
+});
+
 describe("rule 22: abort reaches signal", () => {
 	it("with its reason", () => {
 		const scope = openScope();

@@ -538,7 +538,6 @@ describe("InvalidArgumentError", () => {
 		["openScope, given an order that is none", () => openScope({ release: bad(secret) })],
 		["openScope, given no reporter", () => openScope({ onReleaseError: bad(secret) })],
 		["openScope, given no listener", () => openScope({ onFirstUse: bad(secret) })],
-		["openScope, given no answer", () => openScope({ awaited: bad(secret) })],
 		["openScope, given no signal", () => openScope({ signal: bad({ secret }) })],
 		["openScopeSync, given no reporter", () => openScopeSync({ onReleaseError: bad(secret) })],
 		["scope.use, given neither", () => openScope().use(bad({ secret }))],

@@ -6,12 +6,13 @@ import type { IncomingMessage, ServerResponse } from "node:http";
  * What one writes without a library for what the adapters promise, as far as a hello world needs it: resources are async
  * generators, made once in a request, and in its context; the handler's are released before the first byte, the
  * request's when the response is over and the handlers are done; latest first, each of them, told of success or of the
- * error; what listens for the end finds the request's context. There are no signals, replacements, timeouts, snapshots or
- * events, errors name nothing, and no response is held back.
+ * error; what listens for the end finds the request's context. Less than the adapters: there are no signals, replacements,
+ * timeouts, snapshots or events, errors name nothing, and Express's response isn't held back until the handler's are
+ * released. It is as quick as we could make it.
  */
 export class RequestByHand {
-	readonly #handlers = new Lifetime();
-	readonly #own = new Lifetime();
+	#handlers: Lifetime | undefined;
+	#own: Lifetime | undefined;
 	#working = 0;
 	#onIdle: (() => void) | undefined;
 	#failure: { readonly error: unknown } | undefined;
@@ -21,8 +22,13 @@ export class RequestByHand {
 		return storage.run(this, fn);
 	}
 
-	use<T>(setup: Setup<T>): Promise<T> {
-		return this.#own.use(setup, this);
+	use<T>(setup: Setup<T>, lifetime: "request" | "handler" = "request"): Promise<T> {
+		if (lifetime === "request") {
+			this.#own ??= new Lifetime();
+			return this.#own.use(setup, this);
+		}
+		this.#handlers ??= new Lifetime();
+		return this.#handlers.use(setup, this);
 	}
 
 	async work<R>(fn: () => R): Promise<Awaited<R>> {
@@ -36,15 +42,23 @@ export class RequestByHand {
 
 	/** Before the first byte; `undefined` if there is nothing to wait for. */
 	answer(): Promise<void> | undefined {
-		if (this.#handlers.isEmpty) return undefined;
-		this.#answer ??= this.#handlers.release(this.#failure);
+		this.#answer ??= this.#handlers?.release(this.#failure);
 		return this.#answer;
 	}
 
 	async fail(error: unknown): Promise<void> {
 		this.#failure ??= { error };
-		await this.answer();
-		await this.#own.release(this.#failure);
+		await this.#release();
+	}
+
+	async #release(): Promise<void> {
+		try {
+			const answer = this.answer();
+			if (answer !== undefined) await answer;
+		} catch (error) {
+			this.#failure ??= { error };
+		}
+		await this.#own?.release(this.#failure);
 	}
 
 	/** Follows the response to its end. */
@@ -70,8 +84,7 @@ export class RequestByHand {
 			});
 		}
 		if (!res.writableFinished) this.#failure ??= { error: new Error("The client has gone.") };
-		await this.answer();
-		await this.#own.release(this.#failure);
+		await this.#release();
 	}
 }
 
@@ -83,12 +96,11 @@ const storage = new AsyncLocalStorage<RequestByHand>();
 class Lifetime {
 	readonly #open: AsyncGenerator<unknown, void, undefined>[] = [];
 	readonly #values = new Map<Setup<unknown>, Promise<unknown>>();
-	isEmpty = true;
+	#pending = 0;
 
 	use<T>(setup: Setup<T>, request: RequestByHand): Promise<T> {
 		let value = this.#values.get(setup);
 		if (value === undefined) {
-			this.isEmpty = false;
 			value = this.#acquire(setup, request);
 			this.#values.set(setup, value);
 		}
@@ -97,13 +109,18 @@ class Lifetime {
 
 	async #acquire(setup: Setup<unknown>, request: RequestByHand): Promise<unknown> {
 		const generator = setup();
-		const { value } = await storage.run(request, () => generator.next());
-		this.#open.push(generator);
-		return value;
+		this.#pending++;
+		try {
+			const { value } = await storage.run(request, () => generator.next());
+			this.#open.push(generator);
+			return value;
+		} finally {
+			this.#pending--;
+		}
 	}
 
 	async release(failure: { readonly error: unknown } | undefined): Promise<void> {
-		await Promise.allSettled(this.#values.values());
+		if (this.#pending > 0) await Promise.allSettled(this.#values.values());
 		let first = failure;
 		for (let generator = this.#open.pop(); generator !== undefined; generator = this.#open.pop()) {
 			try {

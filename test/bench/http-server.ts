@@ -87,7 +87,7 @@ async function express(variant: Variant): Promise<Server> {
 	} else if (variant === "inFull") {
 		app.use((req, res, next) => {
 			const request = new RequestByHand();
-			onHead(res, () => void request.answer());
+			onHead(res, () => void request.answer()?.catch(console.error));
 			request.follow(req, res);
 			request.run(next);
 		});

@@ -6,7 +6,7 @@ import { finished } from "node:stream/promises";
 import express, { type RequestHandler } from "express";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { handler, releaseErrors, requestScope } from "../../src/express.ts";
-import { currentScope, openScope, resource, use, withScope } from "../../src/index.ts";
+import { currentScope, openScope, resource, type Scope, use, withScope } from "../../src/index.ts";
 import { gate } from "../support.ts";
 
 const commit = new Error("COMMIT failed");
@@ -239,6 +239,60 @@ describe("a handler that closes its own scope", () => {
 		expect(await get()).toEqual([200, "sent"]);
 		expect(log).toEqual(["head 200"]);
 		expect(reported).toMatchObject([{ code: "YS_ERR_SCOPE_INCOMPLETE", scope: "handler" }]);
+	});
+
+	const parentOf = ({ parent }: Scope) => parent as Scope; // a handler's scope has one
+	it.each([
+		["is told of a request's as well", true, (scope: Scope) => scope.disposeAsync(), 1],
+		["is told nothing where nothing was in it", false, (scope: Scope) => scope.disposeAsync(), 0],
+		[
+			"is told nothing where it was moved, and is the handler's now",
+			true,
+			async (scope: Scope) => {
+				const moved = scope.move();
+				moved.complete();
+				await moved.disposeAsync();
+			},
+			0,
+		],
+	])("%s", async (_what, isUsed, close, times) => {
+		scene = stage(false);
+		const { app, get, reported } = scene;
+		const R = resource(async function* R() {
+			yield 1;
+		});
+		app.get(
+			"/",
+			handler(async (_req, res) => {
+				const request = parentOf(currentScope());
+				if (isUsed) await request.use(R);
+				await close(request);
+				res.send("sent");
+			}),
+		);
+		expect(await get()).toEqual([200, "sent"]);
+		await new Promise(setImmediate);
+		const errors = [{ code: "YS_ERR_SCOPE_INCOMPLETE", scope: "GET /" }];
+		expect(reported).toMatchObject(times === 1 ? errors : []);
+	});
+
+	it("and then fails is told as well", async () => {
+		scene = stage(false);
+		const { app, get, reported } = scene;
+		const R = resource(async function* R() {
+			yield 1;
+		});
+		app.get(
+			"/",
+			handler(async () => {
+				const request = parentOf(currentScope());
+				await request.use(R);
+				await request.disposeAsync();
+				throw new Error("boom");
+			}),
+		);
+		expect(await get()).toEqual([500, "boom"]);
+		expect(reported).toMatchObject([{ code: "YS_ERR_SCOPE_INCOMPLETE", scope: "GET /" }]);
 	});
 });
 

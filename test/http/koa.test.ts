@@ -49,6 +49,42 @@ describe.each(koaKits)("what only $name has", ({ kit, Koa }) => {
 		expect(its.channel.map(textOf)).toEqual(["teapot"]);
 	});
 
+	it("ends a request whose next middleware throws at once, as none of Koa's does", async () => {
+		const its = scene();
+		const app = application(its);
+		app.use((ctx) => {
+			const next = () => {
+				throw httpError(418, "teapot");
+			};
+			return scoped(its)(ctx, next);
+		});
+		const site = await its.serve(app.callback());
+		expect((await site.fetch("/")).status).toBe(418);
+		await its.idle();
+	});
+
+	it("rejects where it can't begin, rather than throw", async () => {
+		const its = scene();
+		const app = application(its);
+		const failing = requestScope({
+			bindings: () => {
+				throw new Error("no bindings");
+			},
+		});
+		const noScope = handler(() => {});
+		app.use(async (ctx, next) => {
+			const caught: unknown[] = [];
+			for (const each of [failing, noScope])
+				await each(ctx, next).catch((error: unknown) => caught.push(textOf(error)));
+			ctx.body = caught;
+		});
+		const site = await its.serve(app.callback());
+		expect(await (await site.fetch("/")).json()).toEqual([
+			"no bindings",
+			expect.stringMatching(/^Cannot run this handler\(\)/),
+		]);
+	});
+
 	it.each([undefined, null])(
 		"answers a thrown %s, which Koa itself leaves hanging",
 		async (thrown) => {
