@@ -263,8 +263,8 @@ export class Owner implements Linked {
 		if (this.state === "open" || this.state === "closing") this.completed = true;
 		// closed by its own work, before anybody could say that: what was rolled back must not go unnoticed
 		else if (!this.held && !this.completed && this.incomplete !== undefined) {
-			this.report(this.incomplete);
-			if (this.state === "closed") this.incomplete = undefined; // once is enough
+			if (!reported.has(this.incomplete)) this.report(this.incomplete);
+			reported.add(this.incomplete);
 		}
 	}
 
@@ -437,6 +437,9 @@ export class Owner implements Linked {
 		if (this.info !== undefined) publishClosing(this, this.info, at);
 	}
 }
+
+/** What {@link Owner.complete} has told of: work may say twice that it has succeeded. */
+const reported = new WeakSet<ScopeIncompleteError>();
 
 /** What the user said about a scope. */
 type OwnerOptions = Pick<

@@ -89,6 +89,7 @@ export class SyncScope implements Disposable {
 		// a scope that is moved goes on as another
 		if (scopeTrace.hasSubscribers && opener !== SyncScope.prototype.move)
 			publishOpening(this.#owner);
+		if (!held) this.#owner.letParentWait();
 	}
 
 	/** {@inheritDoc Scope.name} */
@@ -259,7 +260,6 @@ export function runInSyncScope<R>(
 ): R {
 	checkCallback(fn, "withScopeSync");
 	const owner = ownerOf(new SyncScope(options, opener, false));
-	owner.letParentWait();
 	return frames.run(owner, bracket<R>, owner, fn);
 }
 

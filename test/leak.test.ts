@@ -126,6 +126,31 @@ describe.skipIf(gc === undefined)("heap", () => {
 	}, 60_000);
 });
 
+describe.skipIf(gc === undefined)("what a setup that takes its time still points at", () => {
+	it("holds no reason that whoever waited for it was told", async () => {
+		const open = gate();
+		const Pool = resource(() => open.promise, { name: "Pool", lifetime: "app" });
+		const app = openScope({ lifetime: "app" });
+		const started = app.use(Pool);
+		const reasons: WeakRef<object>[] = [];
+		const abandon = async () => {
+			const request = openScope({ parent: app });
+			const reason = new Big();
+			reasons.push(new WeakRef(reason));
+			const waiting = request.use(Pool);
+			request.cancel(reason);
+			await waiting.catch(() => {});
+			await request.disposeAsync();
+		};
+		for (let i = 0; i < 5; i++) await abandon();
+		await collect();
+		expect(reasons.filter((each) => each.deref() !== undefined)).toEqual([]);
+		open.open();
+		await started;
+		await app.disposeAsync();
+	}, 60_000);
+});
+
 describe.skipIf(gc === undefined)("what a timer's async context still points at", () => {
 	/** Stands for a timer: captures the async context it is made in, for as long as it is referenced. */
 	const timers: AsyncResource[] = [];

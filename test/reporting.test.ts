@@ -11,6 +11,7 @@ import {
 	use,
 	useAll,
 	withScope,
+	withScopeSync,
 } from "../src/index.ts";
 import { expectError, gate, logged, rejection, thrower, ticks } from "./support.ts";
 
@@ -224,6 +225,41 @@ describe("a scope closed by its own function", () => {
 		expect(log).toEqual(["+a", "-a:incomplete"]);
 		expect(reported).toHaveLength(1);
 		expectError(reported[0], ScopeIncompleteError, "YS_ERR_SCOPE_INCOMPLETE");
+	});
+
+	it.each([
+		["while that goes on", false],
+		["when that is over", true],
+	])("reports it once, also if the function says that it succeeded %s", async (_when, isOver) => {
+		const reported: unknown[] = [];
+		const onReleaseError = (error: unknown) => void reported.push(error);
+		const R = resource(async function* R() {
+			yield 1;
+			await ticks();
+		});
+		await withScope({ onReleaseError }, async (scope) => {
+			await scope.use(R);
+			const closing = scope.disposeAsync();
+			await (isOver ? closing : undefined);
+			scope.complete();
+			scope.complete();
+		});
+		expect(reported).toMatchObject([{ code: "YS_ERR_SCOPE_INCOMPLETE" }]);
+	});
+
+	it("reports it of a sync scope, too", () => {
+		const reported: unknown[] = [];
+		const onReleaseError = (error: unknown) => void reported.push(error);
+		const R = resource(function* R() {
+			yield 1;
+		});
+		const result = withScopeSync({ onReleaseError }, (scope) => {
+			scope.use(R);
+			scope.dispose();
+			return "done";
+		});
+		expect(result).toBe("done");
+		expect(reported).toMatchObject([{ code: "YS_ERR_SCOPE_INCOMPLETE" }]);
 	});
 
 	it("reports nothing if there was nothing to roll back, or if it had been said that it succeeded", async () => {

@@ -455,6 +455,23 @@ describe("Hono's app.request(), on every runtime", () => {
 		}
 	});
 
+	it("rejects where a request's scope can't be opened, rather than throw", async () => {
+		const failing = requestScope({
+			bindings: () => {
+				throw new Error("no bindings");
+			},
+		});
+		const app = new Hono();
+		app.get("/", async (c) => {
+			let caught: unknown;
+			await failing(c, async () => {}).catch((error: Error) => {
+				caught = error.message;
+			});
+			return c.json(caught);
+		});
+		expect(await (await app.request("/")).json()).toBe("no bindings");
+	});
+
 	it("refuses a stream helper outside of a request scope", async () => {
 		const server = new Hono();
 		server.get("/", (c) => stream(c, async () => {}));

@@ -218,6 +218,11 @@ describe.skipIf(!onNode || noChromium !== "")(`the page, in Chromium${noChromium
 		const page = await show(shop);
 		await select(page, "GET /conflict");
 		await sees(page, /^The release of FailingTx failed: ConflictError, and the request with it\.$/);
+		const said = await verdict(page).getByRole("listitem").allInnerTexts();
+		expect(said.map((each) => /^The release|^Took/.exec(each)?.[0])).toEqual([
+			"The release",
+			"Took",
+		]);
 		expect(await page.locator("#chart .bar.error").innerText()).toBe("✕");
 		await page.locator("#rows tr", { hasText: "GET /conflict" }).getByText("500 failure").waitFor();
 		await page.locator("#about").getByText("answered with 500").waitFor();
@@ -341,7 +346,9 @@ describe.skipIf(!onNode || noChromium !== "")(`the page, in Chromium${noChromium
 			["500", ["GET /conflict shop"]],
 			["conflicterror", ["GET /conflict shop"]],
 			["200", ["GET /orders shop"]],
-			["nothing", []],
+			["post koa", ["POST / Koa"]],
+			["shop FAILURE", ["GET /conflict shop"]],
+			["get nothing", []],
 		] as const) {
 			await query.fill(text);
 			expect(await names()).toEqual(found);
