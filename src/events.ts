@@ -1,4 +1,5 @@
 import type { Instance } from "./instance.ts";
+import { setMethod } from "./method.ts";
 import type { Outcome } from "./outcome.ts";
 import type { Owner } from "./owner.ts";
 import type { Lifetime } from "./resource.ts";
@@ -50,7 +51,10 @@ export interface TracedEvent {
 	around?: <R>(fn: () => R) => R;
 }
 
-/** On `yieldscope:scope`: a scope from its opening until everything in it is released. Nothing is run in its `around`. */
+/**
+ * On `yieldscope:scope`: a scope from its opening until everything in it is released; one with an `onFirstUse`, as handlers'
+ * are, from its first use. Nothing is run in its `around`.
+ */
 export interface ScopeEvent extends TracedEvent {
 	/** How the work ended; known at the end. `error` is there if it failed. */
 	outcome?: Outcome["type"];
@@ -359,6 +363,19 @@ class Mark implements MarkEvent {
 		this.name = name;
 		this.detail = detail;
 	}
+}
+
+/** One that has a listener for its first use is told of then, if ever. */
+export function announce(owner: Owner, isLazy: boolean): void {
+	if (!isLazy) {
+		publishOpening(owner);
+		return;
+	}
+	const { onFirstUse } = owner;
+	setMethod(owner, "onFirstUse", () => {
+		publishOpening(owner);
+		onFirstUse?.();
+	});
 }
 
 export function publishOpening(owner: Owner): void {

@@ -264,7 +264,7 @@ export class Exchange {
 			if (this.#failing === undefined) this.#mark("handler:end", status);
 			this.#handlerEnd = this.#endHandler(this.#close(handler), status, byStatus);
 		} else {
-			void this.#close(handler);
+			void handler.disposeAsync(); // there is nothing in it that it could wait for
 			this.#mark("response:start", status);
 			if (handler.outcome.type === "failure") this.#declare(handler.outcome.error);
 		}

@@ -71,10 +71,17 @@ export function bindEnd(
 	events: Pick<ResponseEvents, "run" | "onPipe">,
 ): void {
 	const { emit } = emitter;
+	// those who have listened before know nothing of the request, either; there mostly are no others
+	const closers = emitter.listenerCount("close");
+	const finishers = emitter.listenerCount("finish");
 	// setMethod() says why it isn't written where it is assigned; here it would take longer
 	const emitBound: typeof emit = (event, ...args) => {
 		if (event === "pipe") events.onPipe?.(args[0] as Readable);
-		return event === "close" || event === "finish"
+		const isHeard =
+			event === "close"
+				? emitter.listenerCount("close") > closers
+				: event === "finish" && emitter.listenerCount("finish") > finishers;
+		return isHeard
 			? emitIn(events, emitter, emit, event, args)
 			: emit.call(emitter, event, ...args);
 	};
@@ -86,7 +93,7 @@ function emitIn(
 	events: Pick<ResponseEvents, "run">,
 	emitter: EventEmitter,
 	emit: EventEmitter["emit"],
-	event: string,
+	event: string | symbol,
 	args: unknown[],
 ): boolean {
 	return events.run(() => emit.call(emitter, event, ...args));

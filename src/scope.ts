@@ -7,7 +7,7 @@ import { ambientOwner, enterOwner, runIn } from "./context.ts";
 import { disposeHeld } from "./dispose.ts";
 import { disposerOf, requireDisposer } from "./disposer.ts";
 import { InvalidArgumentError, ScopeClosedError } from "./errors.ts";
-import { publishMark, publishOpening, scopeTrace } from "./events.ts";
+import { announce, publishMark, scopeTrace } from "./events.ts";
 import { frames } from "./frame.ts";
 import { customInspect, inspectScope } from "./inspect.ts";
 import { ignore } from "./instance.ts";
@@ -65,7 +65,10 @@ export interface ScopeOptions {
 	 * @defaultValue the enclosing scope's; outermost, `console.error`
 	 */
 	readonly onReleaseError?: ((error: unknown) => void) | undefined;
-	/** Called once, when the scope first gets something to release or to wait for: adapters need to do nothing before. */
+	/**
+	 * Called once, when the scope first gets something to release or to wait for: adapters need to do nothing before.
+	 * Who listens to events is told of the scope then, too, if ever.
+	 */
 	readonly onFirstUse?: (() => void) | undefined;
 }
 
@@ -131,7 +134,8 @@ export class Scope implements AsyncDisposable {
 		this.#owner = openOwner(this, false, parent, options);
 		noteOpening(this.#owner, opener, held);
 		// a scope that is moved goes on as another
-		if (scopeTrace.hasSubscribers && opener !== Scope.prototype.move) publishOpening(this.#owner);
+		if (scopeTrace.hasSubscribers && opener !== Scope.prototype.move)
+			announce(this.#owner, options.onFirstUse !== undefined);
 		if (options.signal !== undefined) this.#owner.listen(options.signal);
 		if (!held) this.#owner.letParentWait();
 	}

@@ -406,6 +406,50 @@ describe("events", () => {
 		});
 	});
 
+	it("tell of a scope with an onFirstUse when that is called, just before", async () => {
+		const log = recorded();
+		const A = logged([], "A");
+		await using app = openScope({ name: "app", lifetime: "app" });
+		const lazy = (name: string) =>
+			openScope({ name, parent: app, onFirstUse: () => log.push(`first use of ${name}`) });
+		const unused = lazy("unused");
+		const used = lazy("used");
+		await used.use(A, { lifetime: "app" });
+		used.defer(() => {});
+		used.complete();
+		unused.complete();
+		await unused.disposeAsync();
+		await used.disposeAsync();
+		expect(log).toEqual([
+			"scope start in app",
+			"acquire start A in app",
+			"acquire asyncEnd A in app",
+			"scope start in used",
+			"first use of used",
+			"release start in used success",
+			"release asyncEnd in used success",
+			"scope asyncEnd in used success",
+		]);
+	});
+
+	it("tell of a scope whose onFirstUse throws once", async () => {
+		const log = recorded();
+		const scope = openScope({
+			name: "job",
+			onFirstUse: () => {
+				throw new Error("not yet");
+			},
+		});
+		expect(() => scope.defer(() => {})).toThrow("not yet");
+		scope.defer(() => {});
+		scope.complete();
+		await scope.disposeAsync();
+		expect(log.filter((line) => line.startsWith("scope"))).toEqual([
+			"scope start in job",
+			"scope asyncEnd in job success",
+		]);
+	});
+
 	it("tell of errors that reach no caller", async () => {
 		const events: ReportEvent[] = [];
 		subscribe("yieldscope:error", (event) => events.push(event as ReportEvent));

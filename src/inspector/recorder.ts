@@ -70,14 +70,15 @@ export class Recorder implements Disposable {
 
 	#opened(event: ScopeEvent): void {
 		const { scope, startedAt } = event;
-		const { parent } = scope;
-		const around = parent && isPart(scope, parent) ? this.#recordings.get(parent) : undefined;
-		if (around === undefined) {
-			this.#record(scope, event, startedAt);
+		const whole = wholeOf(scope);
+		if (whole !== scope) {
+			this.#recordingOf(whole, startedAt)?.add(event);
 			return;
 		}
-		this.#recordings.set(scope, around);
-		if (around.place !== undefined) around.add(event);
+		// what has an `onFirstUse` may have asked for something outside before
+		const known = this.#recordings.get(scope);
+		if (known === undefined) this.#record(scope, event, startedAt);
+		else known.open(event);
 	}
 
 	#record(scope: ScopeInfo, event: ScopeEvent | undefined, startedAt: number): Recording {
@@ -89,11 +90,15 @@ export class Recorder implements Disposable {
 	}
 
 	#ended({ scope }: ScopeEvent): void {
-		const recording = this.#recordings.get(scope);
-		if (recording?.scope !== scope || !this.#remove(recording)) return;
+		const recording = wholeOf(scope) === scope ? this.#recordings.get(scope) : undefined;
+		if (recording === undefined || !this.#remove(recording)) return;
 		recording.close();
 		this.#closed[this.#next] = recording;
 		this.#next = (this.#next + 1) % this.#limit;
+	}
+
+	#find(scope: ScopeInfo | undefined): Recording | undefined {
+		return scope && this.#recordings.get(wholeOf(scope));
 	}
 
 	/** Takes it out of those that are open, if it is there. */
@@ -111,7 +116,7 @@ export class Recorder implements Disposable {
 
 	/** Where what happens in an open scope is recorded, if it is; that scope may have been opened before. */
 	#recordingOf(scope: ScopeInfo, now: number): Recording | undefined {
-		const recording = this.#recordings.get(scope) ?? this.#record(scope, undefined, now);
+		const recording = this.#find(scope) ?? this.#record(wholeOf(scope), undefined, now);
 		return recording.place === undefined ? undefined : recording;
 	}
 
@@ -128,8 +133,8 @@ export class Recorder implements Disposable {
 
 	/** A setup is told of in two scopes, and in those that wait for it. */
 	#failed(event: TracedEvent & Partial<AcquireEvent>): void {
-		this.#recordings.get(event.scope)?.fail(event);
-		this.#recordings.get(event.instance?.requestedIn)?.fail(event);
+		this.#find(event.scope)?.fail(event);
+		this.#find(event.instance?.requestedIn)?.fail(event);
 		for (const each of this.#open) if (each.hasWaits) each.fail(event);
 	}
 
@@ -143,23 +148,30 @@ export class Recorder implements Disposable {
 
 	/** The name of the scope that is told of where an instance was asked for first. */
 	#askerOf({ requestedIn }: InstanceInfo): string | undefined {
-		return requestedIn && (this.#recordings.get(requestedIn)?.scope ?? requestedIn).name;
+		return requestedIn && wholeOf(requestedIn).name;
 	}
 
 	#marked(event: MarkEvent): void {
-		const recording = this.#recordings.get(event.scope);
+		const recording = this.#find(event.scope);
 		if (recording === undefined) return;
 		if (event.name === ownRequest) this.#remove(recording);
 		else recording.mark(event);
 	}
 
 	#reported({ scope, error }: ReportEvent): void {
-		this.#recordings.get(scope)?.report(error);
+		this.#find(scope)?.report(error);
 	}
 }
 
 /** The mark of a request to the inspector itself, which isn't worth recording. */
 export const ownRequest = "yieldscope:inspector";
+
+/** The scope that is told of when something happens in `scope`: the innermost that is no part of the one around it. */
+function wholeOf(scope: ScopeInfo): ScopeInfo {
+	let at = scope;
+	while (at.parent !== undefined && isPart(at, at.parent)) at = at.parent;
+	return at;
+}
 
 /** Whether a scope is told of with the one around it. What others are, is done in the app or the process. */
 function isPart({ lifetime }: ScopeInfo, parent: ScopeInfo): boolean {

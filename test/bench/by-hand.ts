@@ -64,17 +64,24 @@ export class RequestByHand {
 	/** Follows the response to its end. */
 	follow(req: IncomingMessage | undefined, res: ServerResponse): void {
 		if (req !== undefined) this.#bindEnd(req);
-		this.#bindEnd(res);
 		// what else listens comes first
 		res.on("close", () => setImmediate(() => void this.#end(res).catch(console.error)));
+		this.#bindEnd(res);
 	}
 
 	#bindEnd(emitter: EventEmitter): void {
 		const { emit } = emitter;
-		emitter.emit = (event, ...args) =>
-			event === "close" || event === "finish"
+		const closers = emitter.listenerCount("close");
+		const finishers = emitter.listenerCount("finish");
+		emitter.emit = (event, ...args) => {
+			const isHeard =
+				event === "close"
+					? emitter.listenerCount(event) > closers
+					: event === "finish" && emitter.listenerCount(event) > finishers;
+			return isHeard
 				? this.run(() => emit.call(emitter, event, ...args))
 				: emit.call(emitter, event, ...args);
+		};
 	}
 
 	async #end(res: ServerResponse): Promise<void> {

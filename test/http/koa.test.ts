@@ -49,6 +49,30 @@ describe.each(koaKits)("what only $name has", ({ kit, Koa }) => {
 		expect(its.channel.map(textOf)).toEqual(["teapot"]);
 	});
 
+	it("runs listeners of the end in the request's scope: of the response and of the request", async () => {
+		const its = scene();
+		const app = application(its);
+		app.use(scoped(its));
+		const told: string[] = [];
+		app.use(
+			handler((ctx) => {
+				const { req, res } = ctx;
+				for (const event of ["finish", "close"])
+					res.on(event, () => told.push(`response ${event} in ${where()}`));
+				req.on("close", () => told.push(`request close in ${where()}`));
+				ctx.body = "x";
+			}),
+		);
+		const site = await its.serve(app.callback());
+		await (await site.fetch("/")).text();
+		await its.idle();
+		expect(told.sort()).toEqual([
+			"request close in GET /",
+			"response close in GET /",
+			"response finish in GET /",
+		]);
+	});
+
 	it("ends a request whose next middleware throws at once, as none of Koa's does", async () => {
 		const its = scene();
 		const app = application(its);
