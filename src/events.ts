@@ -1,5 +1,4 @@
 import type { Instance } from "./instance.ts";
-import { setMethod } from "./method.ts";
 import type { Outcome } from "./outcome.ts";
 import type { Owner } from "./owner.ts";
 import type { Lifetime } from "./resource.ts";
@@ -30,7 +29,10 @@ export interface InstanceInfo {
 	readonly scope: ScopeInfo;
 	/** The instance whose setup asked for it first, if one did. */
 	readonly requester: InstanceInfo | undefined;
-	/** The scope in which it was asked for first, which may be further in; unknown if nobody listened then. */
+	/**
+	 * The scope in which it was asked for first, which may be further in, or if that is a handler's that hasn't been used yet, the
+	 * one around it; unknown if nobody listened then.
+	 */
 	readonly requestedIn: ScopeInfo | undefined;
 }
 
@@ -52,8 +54,8 @@ export interface TracedEvent {
 }
 
 /**
- * On `yieldscope:scope`: a scope from its opening until everything in it is released; one with an `onFirstUse`, as handlers'
- * are, from its first use. Nothing is run in its `around`.
+ * On `yieldscope:scope`: a scope from its opening until everything in it is released; a `"handler"` scope with an
+ * `onFirstUse`, as adapters open it, from that use, if ever. Nothing is run in its `around`.
  */
 export interface ScopeEvent extends TracedEvent {
 	/** How the work ended; known at the end. `error` is there if it failed. */
@@ -365,17 +367,24 @@ class Mark implements MarkEvent {
 	}
 }
 
-/** One that has a listener for its first use is told of then, if ever. */
-export function announce(owner: Owner, isLazy: boolean): void {
-	if (!isLazy) {
+/** Tells of a scope that was opened: of an adapter's handler's, in which as a rule nothing is released, when it is used first. */
+export function announce(owner: Owner): void {
+	if (!isUnused(owner)) {
 		publishOpening(owner);
 		return;
 	}
 	const { onFirstUse } = owner;
-	setMethod(owner, "onFirstUse", () => {
+	// setMethod() says why it isn't written where it is assigned; here it would take longer
+	const tellFirst = () => {
 		publishOpening(owner);
 		onFirstUse?.();
-	});
+	};
+	owner.onFirstUse = tellFirst;
+}
+
+/** Whether it is a handler's scope whose first use somebody waits for. */
+function isUnused({ lifetime, parent, onFirstUse }: Owner): boolean {
+	return lifetime === "handler" && onFirstUse !== undefined && parent !== undefined;
 }
 
 export function publishOpening(owner: Owner): void {
@@ -391,9 +400,16 @@ export function publishClosing({ outcome }: Owner, info: KnownScope, at?: number
 	scopeTrace.finish(event, at);
 }
 
+/** Where listeners are told that something is asked for in `scope`: of an unused handler's they don't know. */
+function toldOf(scope: Owner): Owner {
+	let at = scope;
+	while (isUnused(at)) at = at.parent as Owner; // it has one
+	return at;
+}
+
 /** The event of a setup that is asked for in `origin`. */
 export function acquireEvent(instance: Instance, origin: Owner): AcquireEvent {
-	const event = new TracedSetup(instance, origin);
+	const event = new TracedSetup(instance, toldOf(origin));
 	return Known.begin(event.instance, event);
 }
 
@@ -419,7 +435,7 @@ export function publishWait(
 	if (!waits?.hasSubscribers) return;
 	const info = instanceInfo(instance);
 	const event: WaitEvent = {
-		scope: scopeInfo(origin),
+		scope: scopeInfo(toldOf(origin)),
 		at: performance.now(),
 		instance: info,
 		setup: Known.eventOf(info),

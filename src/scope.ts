@@ -65,10 +65,7 @@ export interface ScopeOptions {
 	 * @defaultValue the enclosing scope's; outermost, `console.error`
 	 */
 	readonly onReleaseError?: ((error: unknown) => void) | undefined;
-	/**
-	 * Called once, when the scope first gets something to release or to wait for: adapters need to do nothing before.
-	 * Who listens to events is told of the scope then, too, if ever.
-	 */
+	/** Called once, when the scope first gets something to release or to wait for: adapters need to do nothing before. */
 	readonly onFirstUse?: (() => void) | undefined;
 }
 
@@ -134,8 +131,7 @@ export class Scope implements AsyncDisposable {
 		this.#owner = openOwner(this, false, parent, options);
 		noteOpening(this.#owner, opener, held);
 		// a scope that is moved goes on as another
-		if (scopeTrace.hasSubscribers && opener !== Scope.prototype.move)
-			announce(this.#owner, options.onFirstUse !== undefined);
+		if (scopeTrace.hasSubscribers && opener !== Scope.prototype.move) announce(this.#owner);
 		if (options.signal !== undefined) this.#owner.listen(options.signal);
 		if (!held) this.#owner.letParentWait();
 	}

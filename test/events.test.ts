@@ -406,36 +406,52 @@ describe("events", () => {
 		});
 	});
 
-	it("tell of a scope with an onFirstUse when that is called, just before", async () => {
+	it("tell of a handler's scope when it is used first, before its onFirstUse", async () => {
+		const request = openScope({ name: "GET /", lifetime: "request" });
 		const log = recorded();
-		const A = logged([], "A");
-		await using app = openScope({ name: "app", lifetime: "app" });
-		const lazy = (name: string) =>
-			openScope({ name, parent: app, onFirstUse: () => log.push(`first use of ${name}`) });
-		const unused = lazy("unused");
-		const used = lazy("used");
-		await used.use(A, { lifetime: "app" });
-		used.defer(() => {});
-		used.complete();
-		unused.complete();
-		await unused.disposeAsync();
-		await used.disposeAsync();
+		const askedIn: (string | undefined)[] = [];
+		subscribe("tracing:yieldscope:acquire:start", (event) =>
+			askedIn.push((event as AcquireEvent).instance.requestedIn?.name),
+		);
+		const handler = (name: string) =>
+			openScope({
+				name,
+				lifetime: "handler",
+				parent: request,
+				onFirstUse: () => log.push(`first use of ${name}`),
+			});
+		const unused = handler("unused");
+		const used = handler("used");
+		await used.use(logged([], "A", {}, { lifetime: "request" }));
+		await used.use(logged([], "B", {}, { lifetime: "handler" }));
+		await used.use(logged([], "C", {}, { lifetime: "request" }));
+		for (const scope of [unused, used]) {
+			scope.complete();
+			await scope.disposeAsync();
+		}
 		expect(log).toEqual([
-			"scope start in app",
-			"acquire start A in app",
-			"acquire asyncEnd A in app",
+			"acquire start A in GET /",
+			"acquire asyncEnd A in GET /",
 			"scope start in used",
 			"first use of used",
-			"release start in used success",
-			"release asyncEnd in used success",
+			"acquire start B in used",
+			"acquire asyncEnd B in used",
+			"acquire start C in GET /",
+			"acquire asyncEnd C in GET /",
+			"release start B in used success",
+			"release asyncEnd B in used success",
 			"scope asyncEnd in used success",
 		]);
+		expect(askedIn).toEqual(["GET /", "used", "used"]);
+		await request.disposeAsync();
 	});
 
-	it("tell of a scope whose onFirstUse throws once", async () => {
+	it("tell once of a handler's scope whose onFirstUse throws", async () => {
+		await using request = openScope();
 		const log = recorded();
 		const scope = openScope({
-			name: "job",
+			parent: request,
+			lifetime: "handler",
 			onFirstUse: () => {
 				throw new Error("not yet");
 			},
@@ -445,8 +461,8 @@ describe("events", () => {
 		scope.complete();
 		await scope.disposeAsync();
 		expect(log.filter((line) => line.startsWith("scope"))).toEqual([
-			"scope start in job",
-			"scope asyncEnd in job success",
+			"scope start in handler",
+			"scope asyncEnd in handler success",
 		]);
 	});
 

@@ -329,23 +329,6 @@ describe("the record", () => {
 		expect(await recordsOf(inspector)).toEqual([]);
 	});
 
-	it("has a scope with an onFirstUse once, also of what it asked for before that", async () => {
-		const app = openScope({ lifetime: "app", name: "shop" });
-		const inspector = open();
-		const job = openScope({ lifetime: "task", name: "job", parent: app, onFirstUse() {} });
-		await job.use(resource(() => "pool", { name: "Pool", lifetime: "app" }));
-		job.defer(() => {});
-		job.complete();
-		await job.disposeAsync();
-		const records = await recordsOf(inspector);
-		expect(records.map(({ name }) => name)).toEqual(["job", "shop"]);
-		const [record] = records;
-		expect(record).toMatchObject({ older: false, outcome: "success" });
-		expect(record?.endedAt).toBeGreaterThan(0);
-		expect(traceOf(record?.entries ?? [])).toEqual(["setup Pool in shop", "release callback"]);
-		await app.disposeAsync();
-	});
-
 	it("sends what has changed, and what there no longer is", async () => {
 		const inspector = open({ limit: 1 });
 		const { body } = await inspector.fetch(localhost("/events"), local);

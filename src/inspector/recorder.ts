@@ -71,14 +71,8 @@ export class Recorder implements Disposable {
 	#opened(event: ScopeEvent): void {
 		const { scope, startedAt } = event;
 		const whole = wholeOf(scope);
-		if (whole !== scope) {
-			this.#recordingOf(whole, startedAt)?.add(event);
-			return;
-		}
-		// what has an `onFirstUse` may have asked for something outside before
-		const known = this.#recordings.get(scope);
-		if (known === undefined) this.#record(scope, event, startedAt);
-		else known.open(event);
+		if (whole !== scope) this.#recordingOf(whole, startedAt)?.add(event);
+		else this.#record(scope, event, startedAt);
 	}
 
 	#record(scope: ScopeInfo, event: ScopeEvent | undefined, startedAt: number): Recording {

@@ -155,11 +155,6 @@ export class Recording {
 		return this.#event !== undefined || this.#items.some((each) => !this.#isOver(each));
 	}
 
-	/** The scope, of which was heard before, is told of. */
-	open(event: ScopeEvent): void {
-		this.#event = event;
-	}
-
 	/** The scope has closed. */
 	close(): void {
 		this.#isClosed = true;
