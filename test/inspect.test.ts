@@ -151,6 +151,31 @@ it("tells what a pending setup waits for", async () => {
 	});
 });
 
+it("counts ages from when a resource is asked for; of what a setup asks for at once, with the setup", async () => {
+	const [first, second] = [gate(), gate()];
+	const AtOnce = resource(() => first.promise, { name: "AtOnce" });
+	const Later = resource(() => second.promise, { name: "Later" });
+	const Asker = resource(
+		async () => {
+			await use(AtOnce);
+			await use(Later);
+		},
+		{ name: "Asker" },
+	);
+	await using scope = openScope();
+	const using = scope.use(Asker);
+	await new Promise((resolve) => setTimeout(resolve, 30));
+	first.open();
+	await ticks();
+	const ages = new Map(scope.inspect().resources.map(({ name, age }) => [name, age]));
+	const ageOf = (name: string) => ages.get(name) as number;
+	expect(ageOf("Asker")).toBeGreaterThan(25);
+	expect(Math.abs(ageOf("AtOnce") - ageOf("Asker"))).toBeLessThan(1);
+	expect(ageOf("Later")).toBeLessThan(ageOf("Asker") - 25);
+	second.open();
+	await using;
+});
+
 /** What `console.log` prints, whatever the ages are. */
 const printed = (value: unknown, depth?: number | null) =>
 	inspect(value, depth === undefined ? {} : { depth }).replaceAll(/\d+ ms/g, "N ms");

@@ -25,6 +25,13 @@ function limit(bar: Bar | undefined, row: Row): string {
 	return `${word} ${ratio(row) === undefined ? quantity(value, row.unit) : value}`;
 }
 
+/** With the lowest and the highest, where there are several. */
+function ratioOf(row: Row): string {
+	const value = ratio(row)?.toFixed(2) ?? "";
+	const range = row.range?.map((each) => each.toFixed(2)).join("–");
+	return value === "" || range === undefined ? value : `${value} (${range})`;
+}
+
 const header = ["what", "ours", "theirs", "against", "ratio", "bar", "verdict"];
 
 function cells(row: Row): string[] {
@@ -33,7 +40,7 @@ function cells(row: Row): string[] {
 		quantity(row.ours, row.unit),
 		quantity(row.theirs, row.unit),
 		row.against ?? "",
-		ratio(row)?.toFixed(2) ?? "",
+		ratioOf(row),
 		limit(row.bar, row),
 		verdict(row),
 	];

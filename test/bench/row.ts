@@ -13,6 +13,8 @@ export interface Row {
 	readonly theirs?: number;
 	/** Where it isn't simply `ours / theirs`: the median of many rounds, say. */
 	readonly ratio?: number;
+	/** The lowest and the highest of several processes, of which the row tells the middle one. */
+	readonly range?: readonly [number, number];
 	/** Without one, the row is there to be read. */
 	readonly bar?: Bar;
 }
@@ -29,11 +31,16 @@ export function ratio(row: Row): number | undefined {
 	return row.ratio ?? (row.theirs === undefined ? undefined : row.ours / row.theirs);
 }
 
+/** What is held against the bar. */
+export function reached(row: Row): number {
+	return ratio(row) ?? row.ours;
+}
+
 export function verdict(row: Row): Verdict {
 	if (row.bar === undefined) return "";
-	const reached = ratio(row) ?? row.ours;
 	// how many times over the bar
-	const excess = "atMost" in row.bar ? reached / row.bar.atMost : row.bar.atLeast / reached;
+	const excess =
+		"atMost" in row.bar ? reached(row) / row.bar.atMost : row.bar.atLeast / reached(row);
 	if (excess <= 1) return "ok";
 	return excess <= 2 ? "missed" : "missed by twice";
 }
