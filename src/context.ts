@@ -1,4 +1,4 @@
-import { type Frame, frames, runWith, Visit, visitorIn } from "./frame.ts";
+import { type Frame, frames, Visit, visitorIn } from "./frame.ts";
 import type { Owner } from "./owner.ts";
 
 /**
@@ -24,7 +24,7 @@ function frameIn(owner: Owner): Frame {
 
 /** Runs `fn` with `owner` ambient. */
 export function runIn<R>(owner: Owner, fn: () => R): R {
-	return runWith(frameIn(owner), fn);
+	return frames.run(frameIn(owner), fn);
 }
 
 /** Makes `owner` ambient for the rest of a block. */

@@ -54,8 +54,8 @@ export interface TracedEvent {
 }
 
 /**
- * On `yieldscope:scope`: a scope from its opening until everything in it is released; a `"handler"` scope with an
- * `onFirstUse`, as adapters open it, from that use, if ever. Nothing is run in its `around`.
+ * On `yieldscope:scope`: a scope from its opening until everything in it is released; a `"handler"` scope with a
+ * parent and an `onFirstUse`, as adapters open it, from that use, if ever. Nothing is run in its `around`.
  */
 export interface ScopeEvent extends TracedEvent {
 	/** How the work ended; known at the end. `error` is there if it failed. */
@@ -376,7 +376,8 @@ export function announce(owner: Owner): void {
 	const { onFirstUse } = owner;
 	// setMethod() says why it isn't written where it is assigned; here it would take longer
 	const tellFirst = () => {
-		publishOpening(owner);
+		// as where it was opened, which is what tracers look at
+		owner.enterContext(owner, publishOpening, owner);
 		onFirstUse?.();
 	};
 	owner.onFirstUse = tellFirst;
@@ -385,6 +386,13 @@ export function announce(owner: Owner): void {
 /** Whether it is a handler's scope whose first use somebody waits for. */
 function isUnused({ lifetime, parent, onFirstUse }: Owner): boolean {
 	return lifetime === "handler" && onFirstUse !== undefined && parent !== undefined;
+}
+
+/** Where listeners are told that something happens in `scope`: of an unused handler's they don't know. */
+function toldOf(scope: Owner): Owner {
+	let at = scope;
+	while (isUnused(at)) at = at.parent as Owner; // it has one
+	return at;
 }
 
 export function publishOpening(owner: Owner): void {
@@ -398,13 +406,6 @@ export function publishClosing({ outcome }: Owner, info: KnownScope, at?: number
 	event.outcome = outcome.type;
 	if ("error" in outcome) event.error = outcome.error;
 	scopeTrace.finish(event, at);
-}
-
-/** Where listeners are told that something is asked for in `scope`: of an unused handler's they don't know. */
-function toldOf(scope: Owner): Owner {
-	let at = scope;
-	while (isUnused(at)) at = at.parent as Owner; // it has one
-	return at;
 }
 
 /** The event of a setup that is asked for in `origin`. */
@@ -445,11 +446,11 @@ export function publishWait(
 }
 
 export function publishMark(owner: Owner, name: string, detail: unknown): void {
-	if (marks?.hasSubscribers) marks.publish(new Mark(owner, name, detail));
+	if (marks?.hasSubscribers) marks.publish(new Mark(toldOf(owner), name, detail));
 }
 
 export function publishError(owner: Owner, error: unknown): void {
 	if (!errors?.hasSubscribers) return;
-	const event: ReportEvent = { scope: scopeInfo(owner), error };
+	const event: ReportEvent = { scope: scopeInfo(toldOf(owner)), error };
 	errors.publish(event);
 }

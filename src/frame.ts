@@ -36,13 +36,6 @@ export function runInFrame<A, R>(frame: Frame, fn: (argument: A) => R, argument:
 	return fn(argument);
 }
 
-/** Runs `fn` with `frame` ambient, in the context that is: in two thirds of the time that `run` takes. */
-export function runWith<R>(frame: Frame, fn: () => R): R {
-	if (!canEnter) return frames.run(frame, fn);
-	const context = new AsyncResource("yieldscope");
-	return context.runInAsyncScope(runInFrame<undefined, R>, undefined, frame, fn, undefined);
-}
-
 /** Work that its scope waits for: a spawned task, or `after` work. */
 export class Task {
 	readonly owner: Owner;

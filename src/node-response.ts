@@ -37,7 +37,7 @@ export function followResponse(
 	};
 	callbacks?.add(end);
 	res.on("close", end); // not once(), which takes longer
-	bindEnd(res, events);
+	bindEnd(res, events, 1);
 	if (res.destroyed || res.closed) end();
 }
 
@@ -65,23 +65,23 @@ export function onHead(res: ServerResponse, callback: (status: number) => void):
 	res.writeHead = onHead;
 }
 
-/** When a client goes, its socket emits, and knows nothing of the request: restores what listeners may expect. */
+/**
+ * When a client goes, its socket emits, and knows nothing of the request: restores what listeners may expect.
+ *
+ * @param own - How many listen for its `close` on our own behalf.
+ */
 export function bindEnd(
 	emitter: EventEmitter,
 	events: Pick<ResponseEvents, "run" | "onPipe">,
+	own = 0,
 ): void {
 	const { emit } = emitter;
-	// those who have listened before know nothing of the request, either; there mostly are no others
-	const closers = emitter.listenerCount("close");
-	const finishers = emitter.listenerCount("finish");
 	// setMethod() says why it isn't written where it is assigned; here it would take longer
 	const emitBound: typeof emit = (event, ...args) => {
 		if (event === "pipe") events.onPipe?.(args[0] as Readable);
-		const isHeard =
-			event === "close"
-				? emitter.listenerCount("close") > closers
-				: event === "finish" && emitter.listenerCount("finish") > finishers;
-		return isHeard
+		// as a rule nobody else listens for a close
+		const isHeard = event === "close" && emitter.listenerCount("close") > own;
+		return isHeard || event === "finish"
 			? emitIn(events, emitter, emit, event, args)
 			: emit.call(emitter, event, ...args);
 	};

@@ -51,7 +51,8 @@ export interface InstrumentOptions {
 /**
  * Makes spans and metrics of what scopes and resources do, until the handle is disposed.
  *
- * A scope has a span, unless it is an `"app"` scope, which lives too long for one. In it are the spans of its setups,
+ * A scope has a span, unless it is an `"app"` scope, which lives too long for one, or an adapter's `"handler"` scope in which
+ * there is nothing to release or to wait for. In it are the spans of its setups,
  * releases and tasks, and of the scopes in it. What a setup asks for is in the setup's span if the same scope owns it;
  * else it has a link to that: a pool that a request happens to open belongs to no request. Spans that setups, releases
  * and spawned tasks start are in theirs.

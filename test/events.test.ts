@@ -446,6 +446,47 @@ describe("events", () => {
 		await request.disposeAsync();
 	});
 
+	it("tell of what happens in a handler's scope before its first use as of its request's", async () => {
+		const seen: string[] = [];
+		for (const name of ["wait", "mark", "error"])
+			subscribe(`yieldscope:${name}`, (event) =>
+				seen.push(`${name} in ${(event as WaitEvent | MarkEvent).scope.name}`),
+			);
+		const ready = gate();
+		const Session = resource(() => ready.promise, { name: "Session", lifetime: "request" });
+		await using request = openScope({ name: "GET /", lifetime: "request", onReleaseError() {} });
+		const handler = () =>
+			openScope({ lifetime: "handler", parent: request, onFirstUse: () => seen.push("first use") });
+		const [outer, inner] = [handler(), handler()];
+		const using = [outer.use(Session), inner.use(Session)];
+		inner.mark("cache miss");
+		inner.report(new Error("late"));
+		ready.open();
+		await Promise.all(using);
+		inner.defer(() => {});
+		inner.mark("used");
+		expect(seen).toEqual([
+			"wait in GET /",
+			"mark in GET /",
+			"error in GET /",
+			"first use",
+			"mark in handler",
+		]);
+	});
+
+	it.each([
+		["a handler's without a parent", { lifetime: "handler", parent: null }],
+		["another", { lifetime: "task" }],
+	])("tell at once of %s with an onFirstUse", async (_what, options) => {
+		await using app = openScope({ name: "app", lifetime: "app" });
+		const log = recorded();
+		const scope = app.run(() => openScope({ ...options, name: "job", onFirstUse() {} }));
+		expect(log).toEqual(["scope start in job"]);
+		scope.mark("begun");
+		await scope.disposeAsync();
+		expect(log).toEqual(["scope start in job", "scope asyncEnd in job incomplete"]);
+	});
+
 	it("tell once of a handler's scope whose onFirstUse throws", async () => {
 		await using request = openScope();
 		const log = recorded();

@@ -329,6 +329,15 @@ describe("the record", () => {
 		expect(await recordsOf(inspector)).toEqual([]);
 	});
 
+	it("has each scope under one without a lifetime that was opened before", async () => {
+		const root = openScope({ name: "root" });
+		const inspector = open();
+		for (const name of ["first", "second"])
+			await withScope({ parent: root, name }, () => use(resource(() => 1, { name: "Job" })));
+		expect((await recordsOf(inspector)).map(({ name }) => name)).toEqual(["first", "second"]);
+		await root.disposeAsync();
+	});
+
 	it("sends what has changed, and what there no longer is", async () => {
 		const inspector = open({ limit: 1 });
 		const { body } = await inspector.fetch(localhost("/events"), local);

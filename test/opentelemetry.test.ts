@@ -16,7 +16,7 @@ import {
 import { Hono } from "hono";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { handler, requestScope } from "../src/hono.ts";
-import { family, openScope, resource, use, useAll, withScope } from "../src/index.ts";
+import { currentScope, family, openScope, resource, use, useAll, withScope } from "../src/index.ts";
 import { instrument } from "../src/opentelemetry.ts";
 import { gate, logged, rejection, thrower } from "./support.ts";
 
@@ -122,6 +122,39 @@ describe("spans", () => {
 			"yieldscope.scope.lifetime": "request",
 			"yieldscope.outcome": "success",
 		});
+	});
+
+	it("of a handler's scope are in its request's, whatever span is active at its first use", async () => {
+		const Tx = logged([], "Tx", {}, { lifetime: "handler" });
+		const Log = logged([], "Log", {}, { lifetime: "handler" });
+		const app = openScope({ lifetime: "app" });
+		const server = new Hono();
+		server.use(requestScope({ parent: app }));
+		server.get(
+			"/",
+			handler(async (c) => {
+				currentScope().mark("looked up");
+				await inSpan("step 1", () => use(Tx));
+				await inSpan("step 2", () => use(Log));
+				return c.text("ok");
+			}),
+		);
+		await inSpan("GET /", async () => (await server.request("/")).text());
+		await vi.waitFor(() => expect(app.inspect().children).toEqual([]));
+		await app.disposeAsync();
+		expect(tree()).toEqual([
+			"GET /",
+			"  scope request",
+			"    scope handler",
+			"      acquire Tx",
+			"      acquire Log",
+			"      release Log",
+			"      release Tx",
+			"  step 1",
+			"  step 2",
+		]);
+		const [request] = exporter.getFinishedSpans().filter(({ name }) => name === "scope request");
+		expect(request?.events.map(({ name }) => name)).toContain("looked up");
 	});
 
 	it("of a server are in its request's, with the marks", async () => {

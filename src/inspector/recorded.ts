@@ -10,8 +10,8 @@ export class Recordings {
 	/** For scopes that another recorder has come to know first. */
 	readonly #others = new WeakMap<ScopeInfo, Recording>();
 
-	get(scope: ScopeInfo): Recording | undefined {
-		return Recorded.get(scope, this, this.#others);
+	get(scope: ScopeInfo | undefined): Recording | undefined {
+		return scope && Recorded.get(scope, this, this.#others);
 	}
 
 	/** Once for each scope. */

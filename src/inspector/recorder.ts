@@ -70,9 +70,14 @@ export class Recorder implements Disposable {
 
 	#opened(event: ScopeEvent): void {
 		const { scope, startedAt } = event;
-		const whole = wholeOf(scope);
-		if (whole !== scope) this.#recordingOf(whole, startedAt)?.add(event);
-		else this.#record(scope, event, startedAt);
+		const { parent } = scope;
+		const around = parent && isPart(scope, parent) ? this.#recordings.get(parent) : undefined;
+		if (around === undefined) {
+			this.#record(scope, event, startedAt);
+			return;
+		}
+		this.#recordings.set(scope, around);
+		if (around.place !== undefined) around.add(event);
 	}
 
 	#record(scope: ScopeInfo, event: ScopeEvent | undefined, startedAt: number): Recording {
@@ -84,15 +89,11 @@ export class Recorder implements Disposable {
 	}
 
 	#ended({ scope }: ScopeEvent): void {
-		const recording = wholeOf(scope) === scope ? this.#recordings.get(scope) : undefined;
-		if (recording === undefined || !this.#remove(recording)) return;
+		const recording = this.#recordings.get(scope);
+		if (recording?.scope !== scope || !this.#remove(recording)) return;
 		recording.close();
 		this.#closed[this.#next] = recording;
 		this.#next = (this.#next + 1) % this.#limit;
-	}
-
-	#find(scope: ScopeInfo | undefined): Recording | undefined {
-		return scope && this.#recordings.get(wholeOf(scope));
 	}
 
 	/** Takes it out of those that are open, if it is there. */
@@ -110,7 +111,7 @@ export class Recorder implements Disposable {
 
 	/** Where what happens in an open scope is recorded, if it is; that scope may have been opened before. */
 	#recordingOf(scope: ScopeInfo, now: number): Recording | undefined {
-		const recording = this.#find(scope) ?? this.#record(wholeOf(scope), undefined, now);
+		const recording = this.#recordings.get(scope) ?? this.#record(scope, undefined, now);
 		return recording.place === undefined ? undefined : recording;
 	}
 
@@ -127,8 +128,8 @@ export class Recorder implements Disposable {
 
 	/** A setup is told of in two scopes, and in those that wait for it. */
 	#failed(event: TracedEvent & Partial<AcquireEvent>): void {
-		this.#find(event.scope)?.fail(event);
-		this.#find(event.instance?.requestedIn)?.fail(event);
+		this.#recordings.get(event.scope)?.fail(event);
+		this.#recordings.get(event.instance?.requestedIn)?.fail(event);
 		for (const each of this.#open) if (each.hasWaits) each.fail(event);
 	}
 
@@ -142,30 +143,23 @@ export class Recorder implements Disposable {
 
 	/** The name of the scope that is told of where an instance was asked for first. */
 	#askerOf({ requestedIn }: InstanceInfo): string | undefined {
-		return requestedIn && wholeOf(requestedIn).name;
+		return requestedIn && (this.#recordings.get(requestedIn)?.scope ?? requestedIn).name;
 	}
 
 	#marked(event: MarkEvent): void {
-		const recording = this.#find(event.scope);
+		const recording = this.#recordings.get(event.scope);
 		if (recording === undefined) return;
 		if (event.name === ownRequest) this.#remove(recording);
 		else recording.mark(event);
 	}
 
 	#reported({ scope, error }: ReportEvent): void {
-		this.#find(scope)?.report(error);
+		this.#recordings.get(scope)?.report(error);
 	}
 }
 
 /** The mark of a request to the inspector itself, which isn't worth recording. */
 export const ownRequest = "yieldscope:inspector";
-
-/** The scope that is told of when something happens in `scope`: the innermost that is no part of the one around it. */
-function wholeOf(scope: ScopeInfo): ScopeInfo {
-	let at = scope;
-	while (at.parent !== undefined && isPart(at, at.parent)) at = at.parent;
-	return at;
-}
 
 /** Whether a scope is told of with the one around it. What others are, is done in the app or the process. */
 function isPart({ lifetime }: ScopeInfo, parent: ScopeInfo): boolean {

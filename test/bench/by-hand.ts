@@ -66,19 +66,14 @@ export class RequestByHand {
 		if (req !== undefined) this.#bindEnd(req);
 		// what else listens comes first
 		res.on("close", () => setImmediate(() => void this.#end(res).catch(console.error)));
-		this.#bindEnd(res);
+		this.#bindEnd(res, 1);
 	}
 
-	#bindEnd(emitter: EventEmitter): void {
+	#bindEnd(emitter: EventEmitter, own = 0): void {
 		const { emit } = emitter;
-		const closers = emitter.listenerCount("close");
-		const finishers = emitter.listenerCount("finish");
 		emitter.emit = (event, ...args) => {
-			const isHeard =
-				event === "close"
-					? emitter.listenerCount(event) > closers
-					: event === "finish" && emitter.listenerCount(event) > finishers;
-			return isHeard
+			const isHeard = event === "close" && emitter.listenerCount("close") > own;
+			return isHeard || event === "finish"
 				? this.run(() => emit.call(emitter, event, ...args))
 				: emit.call(emitter, event, ...args);
 		};
