@@ -13,7 +13,7 @@ async function compare(framework: Framework, short: boolean): Promise<Row[]> {
 		const servers: HttpServer[] = [];
 		try {
 			for (const variant of variants) servers.push(await start(framework, variant));
-			for (const server of servers) await load(server, short ? 10_000 : 30_000);
+			for (const server of servers) await load(server, short ? 10_000 : 40_000);
 			for (let round = 0; round < 5; round++) {
 				for (const [i, variant] of variants.entries()) {
 					const measured = await load(servers[i] as HttpServer, short ? 1500 : 5000);

@@ -27,7 +27,13 @@ export const sections: Readonly<Record<string, () => Promise<Measurements>>> = {
 };
 
 /** What differs between two processes of the same program by as much as from its bar: in how many it is measured. */
-export const processes: Readonly<Record<string, number>> = { scope: 5, events: 3, scale: 5 };
+export const processes: Readonly<Record<string, number>> = {
+	scope: 5,
+	events: 3,
+	acquired: 3,
+	scale: 5,
+	heap: 3,
+};
 
 /** What a short run does without: gross regressions against peers show elsewhere, `bundle.test.ts` watches the sizes. */
 export const long: ReadonlySet<string> = new Set([
