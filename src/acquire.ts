@@ -116,7 +116,7 @@ function find(
 	if (isReleasing(owner)) throw closedError(owner, target, frame);
 	const asker = requester ?? origin.detachedBy;
 	if (asker !== undefined) refuseRecursion(target, owner, asker, options?.fresh);
-	const instance = new Instance(owner, target, asker, bound?.binding, startOf(requester));
+	const instance = new Instance(owner, target, asker, bound?.binding);
 	if (requester !== undefined) depend(requester, instance);
 	// whoever closes a scope waits for the setups in flight in it and below
 	for (let scope: Owner | undefined = owner; scope !== undefined; scope = scope.parent) {
@@ -144,24 +144,12 @@ function depend(requester: Instance, target: Instance): void {
 	}
 }
 
-/** The setup that is being called, and hasn't returned yet. */
-let called: Instance | undefined;
-
-/** What a setup asks for at once begins with it, unless somebody listens: to read the clock each time took a twentieth more. */
-function startOf(requester: Instance | undefined): number {
-	const isAtOnce = requester !== undefined && requester === called;
-	return isAtOnce && !acquireTrace.hasSubscribers ? requester.startedAt : performance.now();
-}
-
 /** Runs the setup in its owner's async context, whoever asks. */
 function begin(instance: Instance, origin: Owner): void {
 	const event = acquireTrace.hasSubscribers ? acquireEvent(instance, origin) : undefined;
 	const setup =
 		event === undefined ? start : () => acquireTrace.run(event, start, instance, undefined);
-	const outer = called;
-	called = instance;
-	instance.owner.enterContext(instance, setup, instance); // which doesn't throw
-	called = outer;
+	instance.owner.enterContext(instance, setup, instance);
 }
 
 function start(instance: Instance): void {

@@ -129,7 +129,19 @@ export interface ReportEvent {
 // not imported: there are runtimes without it
 const diagnostics = globalThis.process?.getBuiltinModule?.("node:diagnostics_channel");
 
+type Channel = import("node:diagnostics_channel").Channel;
 type TracingChannel = import("node:diagnostics_channel").TracingChannel;
+
+const marks = diagnostics?.channel("yieldscope:mark");
+
+/** Cloudflare's channels say by a method whether somebody listens, which as a property would be true. */
+const tellsByMethod = typeof marks?.hasSubscribers === "function";
+
+function isHeard(channel: Channel): boolean {
+	return tellsByMethod
+		? (channel as unknown as { hasSubscribers(): boolean }).hasSubscribers()
+		: channel.hasSubscribers;
+}
 
 /** The tracing channel of one kind of operation: `tracing:yieldscope:acquire:start` and so on. */
 class Trace<E extends TracedEvent> {
@@ -144,11 +156,11 @@ class Trace<E extends TracedEvent> {
 		const channels = this.#channels;
 		return (
 			channels !== undefined &&
-			(channels.start.hasSubscribers ||
-				channels.end.hasSubscribers ||
-				channels.asyncStart.hasSubscribers ||
-				channels.asyncEnd.hasSubscribers ||
-				channels.error.hasSubscribers)
+			(isHeard(channels.start) ||
+				isHeard(channels.end) ||
+				isHeard(channels.asyncStart) ||
+				isHeard(channels.asyncEnd) ||
+				isHeard(channels.error))
 		);
 	}
 
@@ -215,7 +227,6 @@ export const acquireTrace: Trace<AcquireEvent> = new Trace("acquire");
 export const releaseTrace: Trace<ReleaseEvent> = new Trace("release");
 export const taskTrace: Trace<TaskEvent> = new Trace("task");
 const waits = diagnostics?.channel("yieldscope:wait");
-const marks = diagnostics?.channel("yieldscope:mark");
 const errors = diagnostics?.channel("yieldscope:error");
 
 let lastId = 0;
@@ -433,7 +444,7 @@ export function publishWait(
 	instance: Instance,
 	requester: Instance | undefined,
 ): void {
-	if (!waits?.hasSubscribers) return;
+	if (waits === undefined || !isHeard(waits)) return;
 	const info = instanceInfo(instance);
 	const event: WaitEvent = {
 		scope: scopeInfo(toldOf(origin)),
@@ -446,11 +457,11 @@ export function publishWait(
 }
 
 export function publishMark(owner: Owner, name: string, detail: unknown): void {
-	if (marks?.hasSubscribers) marks.publish(new Mark(toldOf(owner), name, detail));
+	if (marks !== undefined && isHeard(marks)) marks.publish(new Mark(toldOf(owner), name, detail));
 }
 
 export function publishError(owner: Owner, error: unknown): void {
-	if (!errors?.hasSubscribers) return;
+	if (errors === undefined || !isHeard(errors)) return;
 	const event: ReportEvent = { scope: scopeInfo(toldOf(owner)), error };
 	errors.publish(event);
 }

@@ -76,7 +76,7 @@ export class Instance implements Linked {
 	departure: Departure | undefined;
 	/** While an order is made: how many of its dependents are still to be released. */
 	dependents = 0;
-	readonly startedAt: number;
+	readonly startedAt: number = performance.now();
 	/** What listeners know it by. */
 	info: KnownInstance | undefined;
 	#promise: Promise<unknown> | undefined;
@@ -89,14 +89,12 @@ export class Instance implements Linked {
 		definition: Definition,
 		creator: Instance | undefined,
 		binding: Replacement | undefined,
-		startedAt: number,
 	) {
 		this.owner = owner;
 		this.definition = definition;
 		this.sequence = owner.nextSequence();
 		this.creator = creator;
 		this.binding = binding;
-		this.startedAt = startedAt;
 		this.depth = creator === undefined ? 0 : creator.depth + 1;
 	}
 

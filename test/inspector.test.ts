@@ -292,6 +292,25 @@ describe("the record", () => {
 		for (const scope of scopes) await scope.disposeAsync();
 	});
 
+	it("has room again when what was opened before is over", async () => {
+		const shop = openScope({ name: "shop", lifetime: "app" });
+		const early = openScope({ name: "GET /early", lifetime: "request", parent: shop });
+		const inspector = open({ limit: 2 });
+		await shop.spawn(() => {});
+		early.defer(() => {});
+		await early.disposeAsync();
+		await withScope({ name: "c", parent: null }, () => {});
+		const done = gate();
+		void shop.use(resource(() => done.promise, { name: "Pool" }));
+		const records = await recordsOf(inspector);
+		expect(records.map(({ name, older }) => [name, older])).toEqual([
+			["c", false],
+			["shop", true],
+		]);
+		done.open();
+		await shop.disposeAsync();
+	});
+
 	it("leaves out the oldest entries that are over, and says so", async () => {
 		const inspector = open();
 		const scope = openScope({ name: "long", lifetime: "app" });

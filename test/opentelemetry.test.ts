@@ -13,7 +13,7 @@ import {
 	type SpanProcessor,
 	TracerProvider,
 } from "@opentelemetry/sdk-trace";
-import { Hono } from "hono";
+import { type Handler, Hono } from "hono";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { handler, requestScope } from "../src/hono.ts";
 import { currentScope, family, openScope, resource, use, useAll, withScope } from "../src/index.ts";
@@ -65,6 +65,17 @@ async function inSpan(name: string, fn: () => unknown): Promise<void> {
 		await fn();
 		span.end();
 	});
+}
+
+/** A request to a server with `route`, until all that it opened is released. */
+async function serve(route: Handler): Promise<void> {
+	const app = openScope({ lifetime: "app" });
+	const server = new Hono();
+	server.use(requestScope({ parent: app }));
+	server.get("/", route);
+	await inSpan("GET /", async () => (await server.request("/")).text());
+	await vi.waitFor(() => expect(app.inspect().children).toEqual([]));
+	await app.disposeAsync();
 }
 
 describe("spans", () => {
@@ -127,11 +138,7 @@ describe("spans", () => {
 	it("of a handler's scope are in its request's, whatever span is active at its first use", async () => {
 		const Tx = logged([], "Tx", {}, { lifetime: "handler" });
 		const Log = logged([], "Log", {}, { lifetime: "handler" });
-		const app = openScope({ lifetime: "app" });
-		const server = new Hono();
-		server.use(requestScope({ parent: app }));
-		server.get(
-			"/",
+		await serve(
 			handler(async (c) => {
 				currentScope().mark("looked up");
 				await inSpan("step 1", () => use(Tx));
@@ -139,9 +146,6 @@ describe("spans", () => {
 				return c.text("ok");
 			}),
 		);
-		await inSpan("GET /", async () => (await server.request("/")).text());
-		await vi.waitFor(() => expect(app.inspect().children).toEqual([]));
-		await app.disposeAsync();
 		expect(tree()).toEqual([
 			"GET /",
 			"  scope request",
@@ -161,19 +165,12 @@ describe("spans", () => {
 		const Pool = logged([], "Pool", {}, { lifetime: "app" });
 		const Tx = logged([], "Tx", { Pool }, { lifetime: "handler" });
 		const Audit = logged([], "Audit");
-		const app = openScope({ lifetime: "app" });
-		const server = new Hono();
-		server.use(requestScope({ parent: app }));
-		server.get(
-			"/",
+		await serve(
 			handler({ tx: Tx, audit: Audit }, async (_, c) => {
 				await inSpan("SELECT", () => {});
 				return c.text("ok");
 			}),
 		);
-		await inSpan("GET /", async () => (await server.request("/")).text());
-		await vi.waitFor(() => expect(app.inspect().children).toEqual([]));
-		await app.disposeAsync();
 		expect(tree()).toEqual([
 			"GET /",
 			"  scope request",

@@ -83,9 +83,19 @@ export class Recorder implements Disposable {
 	#record(scope: ScopeInfo, event: ScopeEvent | undefined, startedAt: number): Recording {
 		const recording = new Recording(scope, event ?? startedAt);
 		this.#recordings.set(scope, recording);
-		if (this.#open.length >= this.#limit) this.missing++;
-		else recording.place = this.#open.push(recording) - 1;
+		if (!this.#add(recording)) this.missing++;
 		return recording;
+	}
+
+	/** Among those that are open, if there is room, or a scope in which nothing goes on any more and whose end nobody will tell. */
+	#add(recording: Recording): boolean {
+		if (this.#open.length >= this.#limit) {
+			const idle = this.#open.find((each) => !each.isWorthTelling);
+			if (idle === undefined) return false;
+			this.#remove(idle);
+		}
+		recording.place = this.#open.push(recording) - 1;
+		return true;
 	}
 
 	#ended({ scope }: ScopeEvent): void {
@@ -112,7 +122,8 @@ export class Recorder implements Disposable {
 	/** Where what happens in an open scope is recorded, if it is; that scope may have been opened before. */
 	#recordingOf(scope: ScopeInfo, now: number): Recording | undefined {
 		const recording = this.#recordings.get(scope) ?? this.#record(scope, undefined, now);
-		return recording.place === undefined ? undefined : recording;
+		const isOpen = recording.place !== undefined || (recording.isOlder && this.#add(recording));
+		return isOpen ? recording : undefined;
 	}
 
 	/** A setup is told of where it was asked for, as well. */

@@ -150,9 +150,14 @@ export class Recording {
 		else this.#event = opening;
 	}
 
+	/** Whether the scope was opened before anybody recorded: nobody will tell when it closes. */
+	get isOlder(): boolean {
+		return this.#startedAt !== undefined;
+	}
+
 	/** Whether there is anything to say of it: of a scope that was opened before, only what goes on. */
 	get isWorthTelling(): boolean {
-		return this.#event !== undefined || this.#items.some((each) => !this.#isOver(each));
+		return !this.isOlder || this.#items.some((each) => !this.#isOver(each));
 	}
 
 	/** The scope has closed. */

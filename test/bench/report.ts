@@ -116,7 +116,7 @@ const misses = [
 	"",
 	"**Three resources.** Of three times the generators alone, one is the generators; an async context for each setup, which",
 	"`use()` in a setup needs, is two thirds (its row is in the table); the scope itself, as an empty one shows, less than half. The",
-	"rest, less than one for all three, is what makes them resources: instances that are shared, promises that an abort can reject,",
+	"rest, about one for all three, is what makes them resources: instances that are shared, promises that an abort can reject,",
 	"the order, names and ages. Ranges are those of several processes of the same program.",
 	"",
 	'**HTTP.** What is compared with keeps a value until the response closes, and no more. The rows "the same promises by hand"',

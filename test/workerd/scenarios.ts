@@ -62,7 +62,7 @@ export const apps: Record<string, Pick<Scenario, "define" | "mounts">> = {
 						diagnostics?.subscribe(`tracing:yieldscope:${operation}:${phase}`, () =>
 							seen.push(`${operation} ${phase}`),
 						);
-				await withScope({ lifetime: "request", parent: null }, () => use(R));
+				await withScope({ lifetime: "request" }, () => use(R));
 				return c.json(seen.splice(0));
 			}),
 	},
